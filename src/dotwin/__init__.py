@@ -1,0 +1,1 @@
+"""A digital twin of a human-services system, and the causal questions it can answer."""

@@ -1,0 +1,24 @@
+"""Causal graphs: separation, the twin's graph through time, assumptions, licence and drawing."""
+
+from dotwin.graph.assumptions import Assumption, Assumptions
+from dotwin.graph.causal_graph import CausalGraph, Node, OpenPath, node_name
+from dotwin.graph.draw import Drawing
+from dotwin.graph.licence import IdentificationVerdict, licence
+from dotwin.graph.twin_graph import PAST, Arrow, Component, GroupEffect, TwinGraph
+
+__all__ = [
+    "PAST",
+    "Arrow",
+    "Assumption",
+    "Assumptions",
+    "CausalGraph",
+    "Component",
+    "Drawing",
+    "GroupEffect",
+    "IdentificationVerdict",
+    "Node",
+    "OpenPath",
+    "TwinGraph",
+    "licence",
+    "node_name",
+]

@@ -1,0 +1,502 @@
+"""A bare causal graph: arrows, hidden common causes, and what they imply about independence."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING, NoReturn
+
+from dotwin.errors import SpecificationError, nearest
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+__all__ = ["CausalGraph", "Node", "OpenPath", "node_name"]
+
+#: A variable, or a variable at a period of an unrolled graph.
+type Node = str | tuple[str, int]
+type Nodes = Node | Iterable[Node]
+
+
+def node_name(node: Node) -> str:
+    """Print a node: ``x``, or ``x[3]`` for the variable x at period 3.
+
+    Examples
+    --------
+    >>> node_name(("staff", 3))
+    'staff[3]'
+    """
+    return node if isinstance(node, str) else f"{node[0]}[{node[1]}]"
+
+
+@dataclass(frozen=True)
+class OpenPath:
+    """A path along which two variables are dependent, whatever one does to the other.
+
+    Parameters
+    ----------
+    nodes : tuple of Node
+        From one end to the other.
+    arrows : tuple of {'←', '→'}
+        Between neighbours, one fewer than the nodes.
+
+    Examples
+    --------
+    >>> print(OpenPath(("X", "Z", "Y"), ("←", "→")))
+    X ← Z → Y
+    """
+
+    nodes: tuple[Node, ...]
+    arrows: tuple[str, ...]
+
+    def words(self, names: Mapping[Node, str]) -> str:
+        """Print the path with other names for some of its nodes."""
+        text = names.get(self.nodes[0], node_name(self.nodes[0]))
+        for arrow, node in zip(self.arrows, self.nodes[1:], strict=True):
+            text += f" {arrow} {names.get(node, node_name(node))}"
+        return text
+
+    def __str__(self) -> str:
+        return self.words({})
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class CausalGraph:
+    """A directed acyclic graph with hidden common causes; immutable.
+
+    Parameters
+    ----------
+    edges : iterable of (Node, Node)
+        Arrows from cause to effect.
+    hidden : iterable of (Node, Node, ...)
+        Sets of variables, mostly pairs, that share a cause which no column records. Each becomes
+        an explicit latent node, so that every path through it can be printed.
+    nodes : iterable of Node
+        Variables without any arrow, or all of them in the order wanted.
+    latent : iterable of Node
+        Nodes of ``edges`` that no column records.
+
+    Raises
+    ------
+    SpecificationError
+        When the arrows form a cycle (which the message names) or a hidden cause has fewer than
+        two effects.
+
+    References
+    ----------
+    .. [1] Pearl, J. (2009). Causality, 2nd ed. doi:10.1017/CBO9780511803161
+
+    Examples
+    --------
+    >>> graph = CausalGraph([("Z", "X"), ("Z", "Y"), ("X", "Y")])
+    >>> print(graph.open_back_door_path("X", "Y"))
+    X ← Z → Y
+    >>> graph.open_back_door_path("X", "Y", given="Z") is None
+    True
+    """
+
+    edges: tuple[tuple[Node, Node], ...]
+    hidden: tuple[tuple[Node, ...], ...]
+    nodes: tuple[Node, ...]
+    latent: tuple[Node, ...]
+    # Adjacency of the explicit graph, in which each hidden set has a node of its own.
+    _parents: dict[Node, tuple[Node, ...]] = field(repr=False)
+    _children: dict[Node, tuple[Node, ...]] = field(repr=False)
+    _anonymous: frozenset[Node] = field(repr=False)
+
+    def __init__(
+        self,
+        edges: Iterable[tuple[Node, Node]],
+        hidden: Iterable[Iterable[Node]] = (),
+        *,
+        nodes: Iterable[Node] = (),
+        latent: Iterable[Node] = (),
+    ) -> None:
+        arrows = tuple(dict.fromkeys((cause, effect) for cause, effect in edges))
+        sets = tuple(dict.fromkeys(_hidden_set(members) for members in hidden))
+        named = tuple(
+            dict.fromkeys(
+                [
+                    *nodes,
+                    *(node for arrow in arrows for node in arrow),
+                    *(node for members in sets for node in members),
+                ]
+            )
+        )
+        unseen = frozenset(latent)
+        for node in sorted(unseen - set(named), key=node_name):
+            _unknown(node, named)
+        anonymous = {_hidden_name(members): members for members in sets}
+        explicit = [*arrows, *((cause, node) for cause, group in anonymous.items() for node in group)]
+        parents: dict[Node, list[Node]] = {node: [] for node in (*named, *anonymous)}
+        children: dict[Node, list[Node]] = {node: [] for node in parents}
+        for cause, effect in explicit:
+            parents[effect].append(cause)
+            children[cause].append(effect)
+        values = {
+            "edges": arrows,
+            "hidden": sets,
+            "nodes": tuple(node for node in named if node not in unseen),
+            "latent": tuple(node for node in (*named, *anonymous) if node in unseen | set(anonymous)),
+            "_parents": {node: tuple(found) for node, found in parents.items()},
+            "_children": {node: tuple(found) for node, found in children.items()},
+            "_anonymous": frozenset(anonymous),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        self.topological_order()  # a cycle raises here, with its name
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether two graphs have the same nodes, arrows and hidden causes."""
+        return isinstance(other, CausalGraph) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[frozenset[object], ...]:
+        hidden = frozenset(frozenset(members) for members in self.hidden)
+        return frozenset(self.nodes), frozenset(self.edges), hidden, frozenset(self.latent)
+
+    def __contains__(self, node: object) -> bool:
+        return node in self._parents
+
+    # ── kin ────────────────────────────────────────────────────────────────────────────────────
+
+    def parents(self, node: Node) -> tuple[Node, ...]:
+        """Return the direct causes of a node, hidden pairs left out."""
+        return tuple(n for n in self._parents[self._one(node)] if n not in self._anonymous)
+
+    def children(self, node: Node) -> tuple[Node, ...]:
+        """Return the nodes that a node acts on directly."""
+        return self._children[self._one(node)]
+
+    def ancestors(self, nodes: Nodes) -> frozenset[Node]:
+        """Return every node with a directed path to one of these, hidden pairs left out."""
+        return _reach(self._some(nodes), self._parents) - self._anonymous
+
+    def descendants(self, nodes: Nodes) -> frozenset[Node]:
+        """Return every node to which a directed path leads from one of these."""
+        return _reach(self._some(nodes), self._children)
+
+    def topological_order(self) -> tuple[Node, ...]:
+        """Return the nodes, causes before effects, otherwise as declared; hidden pairs left out."""
+        waiting = {node: len(causes) for node, causes in self._parents.items()}
+        ready = deque(node for node, count in waiting.items() if count == 0)
+        order: list[Node] = []
+        while ready:
+            node = ready.popleft()
+            order.append(node)
+            for child in self._children[node]:
+                waiting[child] -= 1
+                if waiting[child] == 0:
+                    ready.append(child)
+        if len(order) < len(waiting):
+            ring = " → ".join(node_name(node) for node in _cycle(self._parents, set(order)))
+            raise SpecificationError(
+                f"the arrows form a cycle, {ring}: a causal graph has none. Remove an arrow, or "
+                f"let one act a period later."
+            )
+        return tuple(node for node in order if node not in self._anonymous)
+
+    # ── separation ─────────────────────────────────────────────────────────────────────────────
+
+    def open_path(
+        self,
+        a: Nodes,
+        b: Nodes,
+        given: Nodes = (),
+        *,
+        without_arrows_into: Iterable[Node] = (),
+        without_arrows_out_of: Iterable[Node] = (),
+    ) -> OpenPath | None:
+        """Return a shortest path that d-connects a and b, or None when given separates them.
+
+        The search is breadth-first over (node, direction of arrival), so its time is linear in
+        the number of arrows. A shortest connecting walk never visits a node twice: the detour
+        between two visits could be cut out, and a node that it passed downwards has a conditioned
+        descendant, so it stays open as a collider.
+
+        Parameters
+        ----------
+        a, b, given : Node or iterable of Node
+            Disjoint; hidden causes may be among them.
+        without_arrows_into, without_arrows_out_of : iterable of Node
+            Nodes whose incoming or outgoing arrows are removed first (the graph after an
+            intervention on them, and the one of the back-door criterion).
+
+        Returns
+        -------
+        OpenPath or None
+            From a node of ``a`` to a node of ``b``.
+
+        References
+        ----------
+        .. [1] Shachter, R. D. (1998). Bayes-Ball. UAI 14, 480-487. arXiv:1301.7412
+
+        Examples
+        --------
+        >>> graph = CausalGraph([("X", "M"), ("Y", "M")])
+        >>> graph.open_path("X", "Y") is None
+        True
+        >>> print(graph.open_path("X", "Y", given="M"))
+        X → M ← Y
+        """
+        start, goal, known = self._some(a), self._some(b), self._some(given)
+        for shared in (start & goal, start & known, goal & known):
+            if shared:
+                names = ", ".join(sorted(map(node_name, shared)))
+                raise ValueError(
+                    f"{names}: a variable stands on one side of the question or is given, not both."
+                )
+        into, out_of = frozenset(without_arrows_into), frozenset(without_arrows_out_of)
+
+        def causes(node: Node) -> Iterator[Node]:
+            return (n for n in self._parents[node] if node not in into and n not in out_of)
+
+        def effects(node: Node) -> Iterator[Node]:
+            return (n for n in self._children[node] if node not in out_of and n not in into)
+
+        opened: set[Node] = set(known)  # colliders here let dependence pass
+        upwards = deque(known)
+        while upwards:
+            for cause in causes(upwards.popleft()):
+                if cause not in opened:
+                    opened.add(cause)
+                    upwards.append(cause)
+
+        # Arrived 'up' is from an effect (or the start), 'down' is from a cause.
+        came: dict[tuple[Node, str], tuple[Node, str] | None] = {
+            (node, "up"): None for node in self._ordered(start)
+        }
+        queue = deque(came)
+        while queue:
+            state = queue.popleft()
+            node, arrival = state
+            if node in goal:
+                return _trace(state, came)
+            moves: list[tuple[Node, str]] = []
+            if node not in known:
+                moves += [(effect, "down") for effect in effects(node)]
+            if (arrival == "up" and node not in known) or (arrival == "down" and node in opened):
+                moves += [(cause, "up") for cause in causes(node)]
+            for move in moves:
+                if move not in came:
+                    came[move] = state
+                    queue.append(move)
+        return None
+
+    def is_d_separated(self, a: Nodes, b: Nodes, given: Nodes = ()) -> bool:
+        """Tell whether ``given`` blocks every path between a and b.
+
+        Examples
+        --------
+        >>> CausalGraph([("A", "B"), ("B", "C")]).is_d_separated("A", "C", given="B")
+        True
+        """
+        return self.open_path(a, b, given) is None
+
+    def open_back_door_path(
+        self, treatment: Nodes, outcome: Nodes, given: Nodes = ()
+    ) -> OpenPath | None:
+        """Return a path that confounds treatment and outcome, or None when all are blocked.
+
+        A back-door path enters the treatment by an arrow. It is looked for in the graph without
+        the arrows that leave the treatments.
+
+        Parameters
+        ----------
+        treatment, outcome, given : Node or iterable of Node
+
+        Returns
+        -------
+        OpenPath or None
+            It prints in words, such as ``X ← Z → Y``.
+
+        References
+        ----------
+        .. [1] Pearl, J. (1995). Causal diagrams for empirical research. Biometrika 82, 669-688.
+           doi:10.1093/biomet/82.4.669
+
+        Examples
+        --------
+        >>> print(CausalGraph([("X", "Y")], hidden=[("X", "Y")]).open_back_door_path("X", "Y"))
+        X ← hidden cause of X and Y → Y
+        """
+        treated = self._some(treatment)
+        return self.open_path(treated, outcome, given, without_arrows_out_of=treated)
+
+    def is_back_door_set(self, treatment: Nodes, outcome: Nodes, given: Nodes) -> bool:
+        """Tell whether ``given`` meets the back-door criterion.
+
+        Its members are observed, none is affected by a treatment, and together they block every
+        back-door path.
+
+        Examples
+        --------
+        >>> graph = CausalGraph([("X", "M"), ("M", "Y")])
+        >>> graph.is_back_door_set("X", "Y", ()), graph.is_back_door_set("X", "Y", "M")
+        (True, False)
+        """
+        known = self._some(given)
+        if known & (self.descendants(treatment) | set(self.latent)):
+            return False
+        return self.open_back_door_path(treatment, outcome, known) is None
+
+    def back_door_set(self, treatment: Nodes, outcome: Nodes) -> frozenset[Node] | None:
+        """Return a minimal set that meets the back-door criterion, or None when there is none.
+
+        The observed ancestors of treatment and outcome that no treatment affects meet the
+        criterion whenever any set does (van der Zander, Liśkiewicz and Textor 2014); members
+        are then dropped while the rest still blocks every path.
+
+        Returns
+        -------
+        frozenset of Node or None
+
+        References
+        ----------
+        .. [1] van der Zander, B., Liśkiewicz, M., Textor, J. (2014). Constructing separators and
+           adjustment sets in ancestral graphs. UAI 30, 907-916.
+
+        Examples
+        --------
+        >>> graph = CausalGraph([("Z", "X"), ("Z", "Y"), ("X", "Y")])
+        >>> graph.back_door_set("X", "Y")
+        frozenset({'Z'})
+        """
+        treated, outcomes = self._some(treatment), self._some(outcome)
+        relevant = self.ancestors(treated) | self.ancestors(outcomes)
+        affected = self.descendants(treated) | treated
+        known = relevant - affected - outcomes - set(self.latent)
+        if self.open_back_door_path(treated, outcomes, known) is not None:
+            return None
+        for node in self._ordered(known):
+            if self.open_back_door_path(treated, outcomes, known - {node}) is None:
+                known -= {node}
+        return frozenset(known)
+
+    def project(self) -> CausalGraph:
+        """Return the latent projection: observed nodes only, and pairs that share a hidden cause.
+
+        An arrow stands for a directed path whose inner nodes are all hidden, a hidden pair for a
+        hidden node with such paths to both. Every d-separation and every verdict of
+        identification among observed nodes is the same in both graphs.
+
+        References
+        ----------
+        .. [1] Verma, T. S. (1993). Graphical aspects of causal models. UCLA, R-191.
+
+        Examples
+        --------
+        >>> graph = CausalGraph([("U", "V"), ("V", "X"), ("U", "Y")], latent=["U", "V"])
+        >>> graph.project().hidden
+        (('X', 'Y'),)
+        """
+        unseen = frozenset(self.latent)
+
+        def shown(node: Node) -> list[Node]:
+            found: set[Node] = set()
+            queue = deque([node])
+            while queue:
+                for child in self._children[queue.popleft()]:
+                    if child not in found:
+                        found.add(child)
+                        if child in unseen:
+                            queue.append(child)
+            return [child for child in self.nodes if child in found]
+
+        return CausalGraph(
+            [(node, child) for node in self.nodes for child in shown(node)],
+            dict.fromkeys(pair for node in self.latent for pair in combinations(shown(node), 2)),
+            nodes=self.nodes,
+        )
+
+    def to_networkx(self) -> nx.DiGraph[Node]:
+        """Return the explicit graph, each hidden set a node of its own with ``hidden=True``."""
+        import networkx as nx
+
+        graph: nx.DiGraph[Node] = nx.DiGraph()
+        for node in self._parents:
+            graph.add_node(node, hidden=node in self.latent)
+        graph.add_edges_from((c, e) for e, causes in self._parents.items() for c in causes)
+        return graph
+
+    # ── reading arguments ──────────────────────────────────────────────────────────────────────
+
+    def _one(self, node: Node) -> Node:
+        if node not in self._parents:
+            _unknown(node, self._parents)
+        return node
+
+    def _some(self, nodes: Nodes) -> frozenset[Node]:
+        match nodes:
+            case str():
+                return frozenset([self._one(nodes)])
+            case (str(name), int(period)):
+                return frozenset([self._one((name, period))])
+            case _:
+                return frozenset(self._one(node) for node in nodes)
+
+    def _ordered(self, nodes: Set[Node]) -> Iterator[Node]:
+        return (node for node in self._parents if node in nodes)
+
+
+def _hidden_set(members: Iterable[Node]) -> tuple[Node, ...]:
+    found = tuple(dict.fromkeys((members,) if isinstance(members, str) else members))
+    if len(found) < 2:
+        raise SpecificationError(
+            f"a hidden cause has two effects or more, as in hidden=[('X', 'Y')]; "
+            f"{', '.join(map(node_name, found)) or 'nothing'} alone is not confounded by it."
+        )
+    return found
+
+
+def _hidden_name(members: tuple[Node, ...]) -> str:
+    *first, last = sorted(map(node_name, members))
+    return f"hidden cause of {', '.join(first)} and {last}"
+
+
+def _unknown(node: Node, valid: Iterable[Node]) -> NoReturn:
+    name = node_name(node)
+    raise SpecificationError(
+        f"the graph has no variable '{name}'. {nearest(name, map(node_name, valid))}"
+    )
+
+
+def _reach(start: Set[Node], neighbours: Mapping[Node, tuple[Node, ...]]) -> frozenset[Node]:
+    """Return what one step or more from start leads to."""
+    found: set[Node] = set()
+    queue = deque(start)
+    while queue:
+        for node in neighbours[queue.popleft()]:
+            if node not in found:
+                found.add(node)
+                queue.append(node)
+    return frozenset(found)
+
+
+def _cycle(parents: Mapping[Node, tuple[Node, ...]], placed: Set[Node]) -> list[Node]:
+    """Return one cycle among the nodes that no topological order could place."""
+    # Each node left over has a parent left over: walking backwards must come round.
+    node = next(node for node in parents if node not in placed)
+    walk: list[Node] = []
+    while node not in walk:
+        walk.append(node)
+        node = next(cause for cause in parents[node] if cause not in placed)
+    ring = [*walk[walk.index(node) :], node]
+    ring.reverse()
+    first = min(range(len(ring) - 1), key=lambda i: list(parents).index(ring[i]))
+    return [*ring[first:-1], *ring[: first + 1]]
+
+
+def _trace(
+    end: tuple[Node, str], came: Mapping[tuple[Node, str], tuple[Node, str] | None]
+) -> OpenPath:
+    states = [end]
+    while (before := came[states[-1]]) is not None:
+        states.append(before)
+    states.reverse()
+    arrows = tuple("→" if arrival == "down" else "←" for _, arrival in states[1:])
+    return OpenPath(tuple(node for node, _ in states), arrows)

@@ -1,0 +1,433 @@
+"""The causal graph of a twin: indicators, their lags, group effects, shocks and hidden causes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from dotwin.errors import SpecificationError, nearest
+from dotwin.graph.causal_graph import CausalGraph, Node
+from dotwin.spec.expressions import Across, Call, Expr, Ref, parse
+from dotwin.spec.twin import Indicator, Twin
+
+if TYPE_CHECKING:
+    from dotwin.graph.assumptions import Assumptions
+    from dotwin.graph.draw import Drawing
+
+__all__ = ["PAST", "Arrow", "Component", "GroupEffect", "TwinGraph"]
+
+Kind = Literal["cause", "trials", "exposure", "at_least", "when", "zeros", "equals"]
+
+#: The one hidden node that stands for everything before the window of an unrolled graph.
+PAST = "the past before the window"
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A direct effect of one indicator on another.
+
+    Parameters
+    ----------
+    cause, effect : str
+        Indicators.
+    lag : int
+        Periods between them, 0 within one period.
+    kind : {'cause', 'trials', 'exposure', 'at_least', 'when', 'zeros', 'equals'}
+        The part of the mechanism that reads the cause.
+    term : str
+        The expression that does.
+    across : bool
+        Whether it reads other units, through a mean or sum over a group.
+    """
+
+    cause: str
+    effect: str
+    lag: int
+    kind: Kind
+    term: str
+    across: bool = False
+
+
+@dataclass(frozen=True)
+class GroupEffect:
+    """An unknown of one mechanism that its groups, periods or trend share.
+
+    Parameters
+    ----------
+    name : str
+        ``missed_visits | provider``.
+    indicator : str
+    level : str
+        A level, the unit, 'period' for shocks, or 'trend' for a random walk.
+    """
+
+    name: str
+    indicator: str
+    level: str
+
+
+@dataclass(frozen=True)
+class Component:
+    """Mechanisms to fit together.
+
+    Parameters
+    ----------
+    mechanisms : tuple of str
+        Indicators with a family, as declared.
+    imputed : tuple of str
+        Causes whose missing values are parameters here.
+    hidden_causes : tuple of str
+        Hidden causes that act on one of the mechanisms.
+    """
+
+    mechanisms: tuple[str, ...]
+    imputed: tuple[str, ...] = ()
+    hidden_causes: tuple[str, ...] = ()
+
+
+class TwinGraph:
+    """The lagged causal graph that a twin declares.
+
+    Its nodes are the indicators, the group effects and shocks of their mechanisms, and the hidden
+    causes. An arrow is drawn from everything that an indicator's mechanism reads: its causes, what
+    it is counted out of, and what bounds, switches or defines it.
+
+    Parameters
+    ----------
+    twin : Twin
+
+    Raises
+    ------
+    SpecificationError
+        When arrows within one period form a cycle; the message names it.
+
+    Examples
+    --------
+    >>> import dotwin as dw
+    >>> twin = dw.Twin(
+    ...     twin="staffing",
+    ...     panel={"unit": "home", "period": {"column": "month", "frequency": "month"}},
+    ...     indicators={
+    ...         "staff": {"domain": "workforce", "family": "normal", "causes": {"falls[-1]": {}}},
+    ...         "falls": {"domain": "quality", "family": "poisson", "causes": {"staff": {}}},
+    ...     },
+    ... )
+    >>> twin.graph.order(), twin.graph.feedback("falls", "staff")
+    (('staff', 'falls'), True)
+    """
+
+    def __init__(self, twin: Twin) -> None:
+        self.twin = twin
+        self.arrows: tuple[Arrow, ...] = tuple(
+            arrow
+            for name, indicator in twin.indicators.items()
+            for arrow in _arrows_into(twin, name, indicator)
+        )
+        self.group_effects: tuple[GroupEffect, ...] = tuple(
+            effect
+            for name, indicator in twin.indicators.items()
+            for effect in _group_effects(twin, name, indicator)
+        )
+        try:
+            same_period = CausalGraph(self._same_period, nodes=self.indicators)
+        except SpecificationError as error:
+            raise SpecificationError(
+                f"within one period, {error} A lag such as x[-1] turns a cycle into feedback."
+            ) from None
+        self._order = tuple(str(node) for node in same_period.topological_order())
+
+    def __repr__(self) -> str:
+        lagged = sum(arrow.lag > 0 for arrow in self.arrows)
+        return (
+            f"TwinGraph of {self.twin.name!r}: {len(self.indicators)} indicators, "
+            f"{len(self.arrows)} arrows ({lagged} lagged), "
+            f"{len(self.twin.hidden_causes)} hidden causes"
+        )
+
+    # ── the parts ──────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def indicators(self) -> tuple[str, ...]:
+        """The indicators, as declared."""
+        return tuple(self.twin.indicators)
+
+    @property
+    def max_lag(self) -> int:
+        """The longest lag of any arrow, in periods."""
+        return max((arrow.lag for arrow in self.arrows), default=0)
+
+    @property
+    def _same_period(self) -> list[tuple[Node, Node]]:
+        return [(arrow.cause, arrow.effect) for arrow in self.arrows if arrow.lag == 0]
+
+    @cached_property
+    def _summary(self) -> dict[str, tuple[str, ...]]:
+        children: dict[str, dict[str, None]] = {name: {} for name in self.indicators}
+        for arrow in self.arrows:
+            children[arrow.cause][arrow.effect] = None
+        return {name: tuple(found) for name, found in children.items()}
+
+    def order(self) -> tuple[str, ...]:
+        """Return the indicators so that within a period causes come before effects."""
+        return self._order
+
+    def parents(self, indicator: str) -> tuple[str, ...]:
+        """Return the indicators that act on this one directly, at any lag."""
+        self._known(indicator)
+        return tuple(name for name in self.indicators if indicator in self._summary[name])
+
+    def children(self, indicator: str) -> tuple[str, ...]:
+        """Return the indicators on which this one acts directly, at any lag."""
+        self._known(indicator)
+        return tuple(name for name in self.indicators if name in self._summary[indicator])
+
+    def descendants(self, indicator: str) -> frozenset[str]:
+        """Return all that this one acts on in time; itself too, when it feeds back to itself."""
+        self._known(indicator)
+        found: set[str] = set()
+        waiting = [indicator]
+        while waiting:
+            fresh = [name for name in self._summary[waiting.pop()] if name not in found]
+            found.update(fresh)
+            waiting += fresh
+        return frozenset(found)
+
+    def ancestors(self, indicator: str) -> frozenset[str]:
+        """Return all that act on this one in time; itself too, when it feeds back to itself."""
+        self._known(indicator)
+        return frozenset(name for name in self.indicators if indicator in self.descendants(name))
+
+    def reaches(self, cause: str, effect: str) -> bool:
+        """Tell whether a directed path leads from cause to effect, in the same or a later period.
+
+        ``reaches(x, x)`` tells whether x at one period acts on x at a later one.
+        """
+        self._known(effect)
+        return effect in self.descendants(cause)
+
+    def feedback(self, child: str, cause: str) -> bool:
+        """Tell whether the child acts, in time, on its own cause (or on itself)."""
+        return self.reaches(child, cause)
+
+    def label(self, node: str) -> str:
+        """Return what people read for an indicator or hidden cause."""
+        if node in self.twin.hidden_causes:
+            return self.twin.hidden_causes[node].label or node.replace("_", " ")
+        return self.twin.label(node)
+
+    def _known(self, indicator: str) -> None:
+        if indicator not in self.twin.indicators:
+            raise SpecificationError(
+                f"the twin has no indicator '{indicator}'. {nearest(indicator, self.indicators)}"
+            )
+
+    # ── through time ───────────────────────────────────────────────────────────────────────────
+
+    def unroll(self, periods: int, past: bool = True) -> CausalGraph:
+        """Return the graph over a window of periods, for a unit.
+
+        A node ``("x", t)`` is indicator x at period t, counted from 0. A group effect is one
+        hidden node with an arrow into each period; shocks and hidden causes of level 'period' have
+        a node per period. Such a hidden cause may persist, so each of its periods acts on the
+        next. A trend that walks is one node as well.
+
+        What came before the window is one hidden node, `PAST`. It acts on every indicator at the
+        first periods, as many as the longest lag, except on those that vary for declared reasons
+        of their own; group effects and stable hidden causes act on it, since values before the
+        window already carry them.
+
+        Parameters
+        ----------
+        periods : int
+            Length of the window.
+        past : bool
+            Whether the past before the window is a hidden node.
+
+        Returns
+        -------
+        CausalGraph
+
+        Notes
+        -----
+        A cause that reads other units, such as a regional mean, is drawn as an arrow from the
+        unit's own indicator: the graph stands for any one unit, and what acts on the others'
+        values acts on its own.
+        """
+        if periods < 1:
+            raise ValueError(f"a window has one period or more, not {periods}.")
+        edges: list[tuple[Node, Node]] = []
+        latent: dict[Node, None] = {}
+        stable: list[Node] = []
+        for arrow in self.arrows:
+            edges += [
+                ((arrow.cause, t - arrow.lag), (arrow.effect, t))
+                for t in range(arrow.lag, periods)
+            ]
+        for effect in self.group_effects:
+            per_period = effect.level == "period"
+            for t in range(periods):
+                source: Node = (effect.name, t) if per_period else effect.name
+                edges.append((source, (effect.indicator, t)))
+                latent[source] = None
+            if not per_period:
+                stable.append(effect.name)
+        for name, hidden in self.twin.hidden_causes.items():
+            per_period = hidden.level == "period"
+            for t in range(periods):
+                source = (name, t) if per_period else name
+                edges += [(source, (affected, t)) for affected in hidden.affects]
+                latent[source] = None
+                if per_period and t:
+                    edges.append(((name, t - 1), source))
+            if self.twin.panel.period is not None:
+                stable.append((name, 0) if per_period else name)
+        if past and self.max_lag:
+            latent[PAST] = None
+            edges += [
+                (PAST, (name, t))
+                for name, indicator in self.twin.indicators.items()
+                if not is_exogenous(indicator)
+                for t in range(min(self.max_lag, periods))
+            ]
+            # A period's hidden cause begins before the window, so there the past acts on it.
+            edges += [(PAST, n) if isinstance(n, tuple) else (n, PAST) for n in stable]
+        nodes = [(name, t) for t in range(periods) for name in self.order()]
+        return CausalGraph(edges, nodes=nodes, latent=latent)
+
+    def components(self, impute: Collection[str] = ()) -> tuple[Component, ...]:
+        """Return the groups of mechanisms that share an imputed cause, each as small as can be.
+
+        An imputed cause is an unknown of its own mechanism and of every mechanism that reads it,
+        directly or through an exact indicator. Hidden causes are named with the mechanisms that
+        they act on; a component that shares one with another cannot be fitted apart from it.
+
+        Parameters
+        ----------
+        impute : collection of str
+            Indicators whose missing values are parameters.
+
+        Returns
+        -------
+        tuple of Component
+            Every indicator with a family is in exactly one.
+        """
+        fitted = self.twin.stochastic
+        group = {name: {name} for name in fitted}
+        readers: dict[str, list[str]] = {}
+        for cause in impute:
+            self._known(cause)
+            found = self._readers(cause)
+            readers[cause] = [name for name in fitted if name == cause or name in found]
+            merged = set().union(*(group[name] for name in readers[cause]))
+            for name in merged:
+                group[name] = merged
+        result: dict[tuple[str, ...], None] = {}
+        for name in fitted:
+            result[tuple(one for one in fitted if one in group[name])] = None
+        return tuple(
+            Component(
+                mechanisms,
+                tuple(c for c in self.indicators if set(readers.get(c, ())) & set(mechanisms)),
+                tuple(
+                    name
+                    for name, hidden in self.twin.hidden_causes.items()
+                    if set(hidden.affects) & set(mechanisms)
+                ),
+            )
+            for mechanisms in result
+        )
+
+    def _readers(self, cause: str) -> set[str]:
+        """Return the indicators that read a cause, through exact ones too."""
+        found: set[str] = set()
+        waiting = [cause]
+        while waiting:
+            for child in self._summary[waiting.pop()]:
+                if child not in found:
+                    found.add(child)
+                    if self.twin.indicators[child].equals is not None:
+                        waiting.append(child)
+        return found
+
+    # ── for people ─────────────────────────────────────────────────────────────────────────────
+
+    def assumptions(self) -> Assumptions:
+        """Return every claim that the graph makes, a sentence each.
+
+        Returns
+        -------
+        Assumptions
+            A tuple of `Assumption` that prints as a list of sentences.
+        """
+        from dotwin.graph.assumptions import assumptions
+
+        return assumptions(self)
+
+    def draw(self) -> Drawing:
+        """Draw the graph as SVG.
+
+        Returns
+        -------
+        Drawing
+            Shows itself in a notebook; ``.svg`` is the text and ``.save(path)`` writes it.
+        """
+        from dotwin.graph.draw import draw
+
+        return draw(self)
+
+
+def is_exogenous(indicator: Indicator) -> bool:
+    """Tell whether a given varies for a declared reason that touches none of its effects."""
+    if not indicator.is_given:
+        return False
+    # A rule reads something, and a given declares no causes that would say what.
+    by_design = indicator.assigned is not None and indicator.assigned.how != "rule"
+    return bool(indicator.unconfounded) or by_design
+
+
+def _arrows_into(twin: Twin, effect: str, indicator: Indicator) -> Iterator[Arrow]:
+    """Yield an arrow for each (indicator, lag) that each part of the mechanism reads."""
+    parts: list[tuple[Kind, str]] = [("cause", text) for text in indicator.causes]
+    for kind in ("trials", "exposure", "at_least", "when", "equals"):
+        if text := getattr(indicator, kind):
+            parts.append((kind, text))
+    if indicator.zeros is not None:
+        parts += [("zeros", text) for text in indicator.zeros.causes]
+    seen: set[tuple[str, int, Kind, bool]] = set()
+    for kind, text in parts:
+        for name, lag, across in _reads(twin, parse(text), across=False):
+            if (key := (name, lag, kind, across)) not in seen:
+                seen.add(key)
+                yield Arrow(name, effect, lag, kind, text, across)
+
+
+def _reads(twin: Twin, expression: Expr, across: bool) -> Iterator[tuple[str, int, bool]]:
+    if isinstance(expression, Ref) and expression.name in twin.indicators:
+        yield expression.name, expression.lag, across
+    match expression:
+        # A share reads what it is counted out of, too.
+        case Call(function="share", arguments=(Ref(name=name, lag=lag),)) if (
+            name in twin.indicators and (trials := twin.indicators[name].trials)
+        ):
+            yield trials, lag, across
+    for child in expression.children():
+        yield from _reads(twin, child, across or isinstance(expression, Across))
+
+
+def _group_effects(twin: Twin, name: str, indicator: Indicator) -> Iterator[GroupEffect]:
+    """Yield the unknowns that a mechanism's groups share; slopes go with their group's intercept."""
+    levels = dict.fromkeys(indicator.pooling)
+    every_cause = list(indicator.causes.values())
+    if indicator.zeros is not None:
+        levels |= dict.fromkeys(indicator.zeros.pooling)
+        every_cause += indicator.zeros.causes.values()
+    levels |= dict.fromkeys(level for cause in every_cause for level in cause.varying)
+    for level in levels:
+        shown = level
+        if level == "period" and twin.panel.period is not None:
+            shown = twin.panel.period.frequency
+        yield GroupEffect(f"{name} | {shown}", name, level)
+    if indicator.trend == "walk":
+        yield GroupEffect(f"{name} | trend", name, "trend")

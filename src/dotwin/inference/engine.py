@@ -1,0 +1,90 @@
+"""What inference asks of an engine: the posterior draws of one component."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dotwin.mechanisms.design import Design
+from dotwin.mechanisms.imputation import Imputation
+
+__all__ = ["Component", "Draws", "Engine", "Progress", "Settings"]
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """Mechanisms that share an unknown and are therefore fitted together.
+
+    Parameters
+    ----------
+    designs : tuple of Design
+    imputation : Imputation, optional
+        Missing causes that are parameters.
+    """
+
+    designs: tuple[Design, ...]
+    imputation: Imputation | None = None
+
+    @property
+    def name(self) -> str:
+        """The names of its mechanisms."""
+        return " + ".join(design.child for design in self.designs)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much to draw.
+
+    Parameters
+    ----------
+    draws, tune : int
+        Kept and discarded draws of each chain.
+    chains : int
+    seed : int
+    """
+
+    draws: int
+    tune: int
+    chains: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The posterior draws of a component.
+
+    Parameters
+    ----------
+    posterior : dict of str to array, dims (chain, draw, ...)
+        Every parameter that `dotwin.mechanisms.parameters` lists, in its order of dims.
+    statistics : dict of str to array, dims (chain, draw)
+        ``diverging``, ``energy`` and what else the sampler says.
+    engine : str
+    seconds : float
+        Wall time.
+    """
+
+    posterior: Mapping[str, NDArray[np.float64]]
+    statistics: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    engine: str = ""
+    seconds: float = 0.0
+
+
+#: Told the share of the work that is done, from 0 to 1, and a few words.
+Progress = Callable[[float, str], None]
+
+
+class Engine(Protocol):
+    """Something that can draw from a component's posterior."""
+
+    name: str
+
+    def accepts(self, component: Component) -> bool:
+        """Whether it knows all that the component needs."""
+
+    def sample(self, component: Component, settings: Settings, progress: Progress) -> Draws:
+        """Draw from the posterior."""

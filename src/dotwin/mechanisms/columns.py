@@ -1,0 +1,190 @@
+"""The columns of a linear predictor, read from any arrays: a panel's, or a simulated world's.
+
+This is the one place that knows how a term becomes numbers. Inference calls it with arrays of
+(unit, period), simulation with arrays of (draw, unit).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dotwin.mechanisms.equation import Predictor, Term
+from dotwin.spec.expressions import Environment, evaluate
+
+__all__ = ["Reference", "UnitConstants", "column", "linear_predictor", "product"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Centres and scales that make priors mean the same everywhere; kept with the fit.
+
+    Parameters
+    ----------
+    factors : dict of str to (float, float)
+        Centre and sd of each expression.
+    child : (float, float)
+        Centre and sd of the indicator on its link scale.
+    trend : (float, float)
+        Centre and sd of the period's ordinal number.
+    multiplier : float
+        The child's sd for identity links, else 1: what a coefficient of 1 adds.
+    """
+
+    factors: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    child: tuple[float, float] = (0.0, 1.0)
+    trend: tuple[float, float] = (0.0, 1.0)
+    multiplier: float = 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for a file."""
+        return {
+            "factors": {key: list(pair) for key, pair in self.factors.items()},
+            "child": list(self.child),
+            "trend": list(self.trend),
+            "multiplier": self.multiplier,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Reference:
+        """Read what `as_dict` wrote."""
+        return cls(
+            {key: (float(a), float(b)) for key, (a, b) in data["factors"].items()},
+            (float(data["child"][0]), float(data["child"][1])),
+            (float(data["trend"][0]), float(data["trend"][1])),
+            float(data["multiplier"]),
+        )
+
+
+#: The unit's mean or first value of a product of factors: text of the product -> (unit,) array.
+UnitConstants = Mapping[str, Floats]
+
+
+def constant_key(kind: str, term: Term) -> str:
+    """Name a unit constant: ``mean`` or ``first`` of a term's product."""
+    return f"{kind} of {' * '.join(map(str, term.factors))}"
+
+
+def product(
+    term: Term, reference: Reference, environment: Environment, *, natural: bool, ops: Any = np
+) -> Any:
+    """Return the product of a term's centred and scaled factors.
+
+    Parameters
+    ----------
+    term : Term
+    reference : Reference
+    environment : Environment
+        Gives the arrays.
+    natural : bool
+        Centred only, in raw units.
+    ops : module
+        NumPy, or a module with its elementwise names.
+    """
+    result: Any = None
+    for factor in term.factors:
+        value = evaluate(factor, environment, ops)
+        if not term.category:
+            centre, sd = reference.factors[str(factor)]
+            value = value - centre if natural else (value - centre) / sd
+        result = value if result is None else result * value
+    return result
+
+
+def column(
+    term: Term,
+    reference: Reference,
+    environment: Environment,
+    constants: UnitConstants,
+    ordinals: Any,
+    cycle: int = 1,
+    ops: Any = np,
+) -> Any:
+    """Return a term's column, ready to be multiplied by its coefficient.
+
+    Parameters
+    ----------
+    term : Term
+    reference : Reference
+    environment : Environment
+    constants : UnitConstants
+        Already shaped to broadcast with the environment's arrays.
+    ordinals : array or int
+        The calendar's number of each period, broadcastable.
+    cycle : int
+        Of the season.
+    """
+    if term.kind == "season":
+        angle = 2.0 * np.pi * abs(term.harmonic) * (np.asarray(ordinals) % cycle) / cycle
+        return reference.multiplier * (np.sin(angle) if term.harmonic > 0 else np.cos(angle))
+    if term.kind == "trend":
+        centre, sd = reference.trend
+        return reference.multiplier * (np.asarray(ordinals, dtype=float) - centre) / sd
+    if term.is_unit_constant:
+        kind = "mean" if term.kind == "between" else "first"
+        return reference.multiplier * constants[constant_key(kind, term)]
+    value = product(term, reference, environment, natural=term.natural, ops=ops)
+    if term.within:
+        mean = constants[constant_key("mean", term)]
+        value = value - (mean * _natural_scale(term, reference) if term.natural else mean)
+    return value if term.natural else reference.multiplier * value
+
+
+def _natural_scale(term: Term, reference: Reference) -> float:
+    """Turn a constant, kept in reference sds, into raw units."""
+    scale = 1.0
+    if not term.category:
+        for factor in term.factors:
+            scale *= reference.factors[str(factor)][1]
+    return scale
+
+
+def linear_predictor(
+    predictor: Predictor,
+    parameters: Mapping[str, Floats],
+    columns: list[Any],
+    codes: Mapping[str, NDArray[np.intp]],
+    shock: Any = 0.0,
+) -> Any:
+    """Add up a linear predictor for many draws and units.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    parameters : dict of str to array
+        By posterior name, the draw first.
+    columns : list of array
+        From `column`, broadcastable to (draw, unit).
+    codes : dict of str to int array, shape (unit,)
+        Each unit's position in the groups of a level.
+    shock : array, broadcastable to (draw, unit)
+        Period shock and random walk.
+
+    Returns
+    -------
+    array, dims (draw, unit)
+    """
+    prefix = predictor.prefix
+    eta: Any = shock
+    intercept = parameters.get(f"{prefix}.intercept")
+    if intercept is not None:
+        eta = eta + intercept[:, None]
+    coefficients = parameters.get(f"{prefix}.causes")
+    for level in predictor.levels:
+        eta = eta + parameters[f"{prefix}.{level}"][:, codes[level]]
+    slopes: dict[int, Any] = {}
+    for level in predictor.slope_levels:
+        for position, k in enumerate(predictor.slopes(level)):
+            by_group = parameters[f"{prefix}.slope_{level}"][:, position, :][:, codes[level]]
+            slopes[k] = slopes.get(k, 0.0) + by_group
+    for k, value in enumerate(columns):
+        assert coefficients is not None
+        slope = coefficients[:, k, None] + slopes[k] if k in slopes else coefficients[:, k, None]
+        eta = eta + slope * value
+    return eta

@@ -1,0 +1,556 @@
+"""Continuous families: normal, student_t, lognormal, gamma and beta."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dotwin.mechanisms.family import (
+    RESIDUAL_SD,
+    ContinuousFamily,
+    DispersionParameter,
+    Extra,
+    Support,
+    dispersion_parameter,
+)
+from dotwin.mechanisms.tails import SMALLEST_TAIL, by_tail
+
+if TYPE_CHECKING:
+    from pytensor.tensor import TensorVariable
+
+type FloatArray = NDArray[np.float64]
+
+_HALF_LOG_TWO_PI = 0.5 * np.log(2.0 * np.pi)
+_LARGEST = float(np.finfo(float).max)
+_LARGEST_SHARE = float(np.nextafter(1.0, 0.0))
+
+
+def _array(x: ArrayLike) -> FloatArray:
+    return np.asarray(x, dtype=float)
+
+
+def _normal_score(v: ArrayLike) -> FloatArray:
+    from scipy import special
+
+    return by_tail(v, special.ndtri, lambda m: -special.ndtri(m))
+
+
+def _mills(z: FloatArray) -> FloatArray:
+    """Normal density over its upper tail, precise for any z."""
+    from scipy import special
+
+    return np.asarray(np.exp(-0.5 * z * z - _HALF_LOG_TWO_PI - special.log_ndtr(-z)))
+
+
+@dataclass(frozen=True)
+class Normal(ContinuousFamily):
+    """Normal: y ~ N(mean, residual_sd), mean = inverse link of eta."""
+
+    name: str = "normal"
+    link: str = "identity"
+    links: tuple[str, ...] = ("identity", "log")
+    support: Support = Support()
+    discrete: bool = False
+    needs_trials: bool = False
+    dispersion: tuple[DispersionParameter, ...] = (RESIDUAL_SD,)
+
+    def _score(self, y: ArrayLike, eta: ArrayLike, extra: Extra) -> FloatArray:
+        return (_array(y) - self.link_function.inverse(eta)) / _array(extra["residual_sd"])
+
+    def logp(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Log density."""
+        z = self._score(y, eta, extra)
+        return -0.5 * z * z - np.log(_array(extra["residual_sd"])) - _HALF_LOG_TWO_PI
+
+    def cdf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """P(Y <= y)."""
+        from scipy import special
+
+        return np.asarray(special.ndtr(self._score(y, eta, extra)))
+
+    def sf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """P(Y > y)."""
+        from scipy import special
+
+        return np.asarray(special.ndtr(-self._score(y, eta, extra)))
+
+    def logsf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Log P(Y > y)."""
+        from scipy import special
+
+        return np.asarray(special.log_ndtr(-self._score(y, eta, extra)))
+
+    def quantile(
+        self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Value at signed tail noise."""
+        return self.link_function.inverse(eta) + _array(extra["residual_sd"]) * _normal_score(v)
+
+    def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
+        """Expectation."""
+        mean, _ = np.broadcast_arrays(self.link_function.inverse(eta), extra["residual_sd"])
+        return mean
+
+    def variance(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
+        """Variance."""
+        sd, _ = np.broadcast_arrays(_array(extra["residual_sd"]), eta)
+        return np.asarray(sd * sd)
+
+    def moments_above(
+        self, lower: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """E[Y | Y >= lower] and E[Y**2 | Y >= lower]."""
+        mu, sd = self.link_function.inverse(eta), _array(extra["residual_sd"])
+        ratio = _mills(self._score(lower, eta, extra))
+        return mu + sd * ratio, mu * mu + sd * sd + sd * ratio * (mu + _array(lower))
+
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+        """``pm.Normal``."""
+        import pymc as pm
+
+        return pm.Normal.dist(self.link_function.inverse_pt(eta), extra["residual_sd"])
+
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+        """Log P(Y > y)."""
+        from pymc.distributions.dist_math import normal_lccdf
+
+        return normal_lccdf(self.link_function.inverse_pt(eta), extra["residual_sd"], y)
+
+
+def _student_tail(t: FloatArray, nu: FloatArray) -> FloatArray:
+    """P(T > t) of Student's t, precise for t > 0 (and by symmetry elsewhere)."""
+    from scipy import special
+
+    size = np.abs(t)
+    with np.errstate(over="ignore", divide="ignore"):
+        square = size * size
+        # I_x(nu/2, 1/2) at x = nu / (nu + t**2); for x > 1/2 through its complement
+        far = 0.5 * special.betainc(0.5 * nu, 0.5, nu / (nu + square))
+        near = 0.5 * special.betaincc(0.5, 0.5 * nu, square / (nu + square))
+    tail = np.where(square > nu, far, near)
+    return np.where(t >= 0, tail, 1.0 - tail)
+
+
+def _student_score(m: FloatArray, nu: FloatArray) -> FloatArray:
+    """Positive t with P(T > t) = m, for m in (0, 0.5]."""
+    from scipy import special
+
+    x = special.betaincinv(0.5 * nu, 0.5, 2.0 * m)
+    rest = special.betaincinv(0.5, 0.5 * nu, 1.0 - 2.0 * m)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.sqrt(nu * np.where(x < 0.5, (1.0 - x) / x, rest / (1.0 - rest))))
+
+
+@dataclass(frozen=True)
+class StudentT(ContinuousFamily):
+    """Student's t: y = eta + residual_sd * T, with nu > 2 degrees of freedom."""
+
+    name: str = "student_t"
+    link: str = "identity"
+    links: tuple[str, ...] = ("identity",)
+    support: Support = Support()
+    discrete: bool = False
+    needs_trials: bool = False
+    dispersion: tuple[DispersionParameter, ...] = (
+        RESIDUAL_SD,
+        DispersionParameter(
+            "nu",
+            "gamma(2, 0.1)",
+            "how rare extreme values are: near 2 they are common, above 30 as in a normal",
+            "nu - 2",
+        ),
+    )
+
+    def _score(self, y: ArrayLike, eta: ArrayLike, extra: Extra) -> tuple[FloatArray, FloatArray]:
+        z = (_array(y) - _array(eta)) / _array(extra["residual_sd"])
+        z, nu = np.broadcast_arrays(z, _array(extra["nu"]))
+        return z, nu
+
+    def logp(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Log density."""
+        from dotwin.mechanisms.counts import log_rising
+
+        z, nu = self._score(y, eta, extra)
+        constant = log_rising(0.5 * nu, 0.5) - 0.5 * np.log(nu * np.pi)
+        kernel = -0.5 * (nu + 1.0) * np.log1p(z * z / nu)
+        return constant - np.log(_array(extra["residual_sd"])) + kernel
+
+    def cdf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """P(Y <= y)."""
+        z, nu = self._score(y, eta, extra)
+        return _student_tail(-z, nu)
+
+    def sf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """P(Y > y)."""
+        z, nu = self._score(y, eta, extra)
+        return _student_tail(z, nu)
+
+    def quantile(
+        self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Value at signed tail noise."""
+        t = by_tail(v, lambda m, nu: -_student_score(m, nu), _student_score, extra["nu"])
+        return _array(eta) + _array(extra["residual_sd"]) * t
+
+    def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
+        """Expectation (nu > 1)."""
+        mean, _, _ = np.broadcast_arrays(_array(eta), extra["residual_sd"], extra["nu"])
+        return mean
+
+    def variance(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
+        """Variance (nu > 2)."""
+        sd, nu, _ = np.broadcast_arrays(_array(extra["residual_sd"]), _array(extra["nu"]), eta)
+        return np.asarray(sd * sd * nu / (nu - 2.0))
+
+    def moments_above(
+        self, lower: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """E[Y | Y >= lower] and E[Y**2 | Y >= lower]."""
+        z, nu = self._score(lower, eta, extra)
+        mu, sd = _array(eta), _array(extra["residual_sd"])
+        above = _student_tail(z, nu)
+        density = np.exp(self.logp(lower, eta, extra)) * sd
+        first = (nu + z * z) / (nu - 1.0) * density / above
+        lighter = _student_tail(z * np.sqrt((nu - 2.0) / nu), nu - 2.0)
+        second = nu * (nu - 1.0) / (nu - 2.0) * lighter / above - nu
+        return mu + sd * first, mu * mu + 2.0 * mu * sd * first + sd * sd * second
+
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+        """``pm.StudentT``."""
+        import pymc as pm
+
+        return pm.StudentT.dist(nu=extra["nu"], mu=eta, sigma=extra["residual_sd"])
+
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+        """Log P(Y > y)."""
+        import pytensor.tensor as pt
+
+        nu = pt.as_tensor_variable(extra["nu"])
+        z = (y - eta) / extra["residual_sd"]
+        half = 0.5 * pt.betainc(0.5 * nu, 0.5, nu / (nu + z * z))
+        return pt.log(pt.switch(pt.ge(z, 0.0), half, 1.0 - half))
+
+
+@dataclass(frozen=True)
+class Lognormal(ContinuousFamily):
+    """Lognormal: log y ~ N(eta, residual_sd); eta is the log of the median."""
+
+    name: str = "lognormal"
+    link: str = "log"
+    links: tuple[str, ...] = ("log",)
+    support: Support = Support(0.0, closed_low=False)
+    discrete: bool = False
+    needs_trials: bool = False
+    dispersion: tuple[DispersionParameter, ...] = (RESIDUAL_SD,)
+
+    def _score(self, y: ArrayLike, eta: ArrayLike, extra: Extra) -> FloatArray:
+        with np.errstate(divide="ignore"):
+            log_y = np.log(np.maximum(_array(y), 0.0))
+        return np.asarray((log_y - _array(eta)) / _array(extra["residual_sd"]))
+
+    def logp(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Log density."""
+        y = _array(y)
+        safe = np.where(y > 0, y, 1.0)
+        z = self._score(safe, eta, extra)
+        sd = _array(extra["residual_sd"])
+        inside = -0.5 * z * z - np.log(sd) - _HALF_LOG_TWO_PI - np.log(safe)
+        return np.where(y > 0, inside, -np.inf)
+
+    def cdf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """P(Y <= y)."""
+        from scipy import special
+
+        return np.asarray(special.ndtr(self._score(y, eta, extra)))
+
+    def sf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """P(Y > y)."""
+        from scipy import special
+
+        return np.asarray(special.ndtr(-self._score(y, eta, extra)))
+
+    def logsf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Log P(Y > y)."""
+        from scipy import special
+
+        return np.asarray(special.log_ndtr(-self._score(y, eta, extra)))
+
+    def quantile(
+        self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Value at signed tail noise."""
+        with np.errstate(over="ignore", under="ignore"):
+            y = np.exp(_array(eta) + _array(extra["residual_sd"]) * _normal_score(v))
+        return np.clip(y, SMALLEST_TAIL, _LARGEST)
+
+    def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
+        """Expectation: exp(eta + residual_sd**2 / 2)."""
+        return np.asarray(np.exp(_array(eta) + 0.5 * _array(extra["residual_sd"]) ** 2))
+
+    def variance(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
+        """Variance."""
+        square = _array(extra["residual_sd"]) ** 2
+        return np.asarray(np.expm1(square) * np.exp(2.0 * _array(eta) + square))
+
+    def moments_above(
+        self, lower: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """E[Y | Y >= lower] and E[Y**2 | Y >= lower]."""
+        from scipy import special
+
+        eta, sd = _array(eta), _array(extra["residual_sd"])
+        z = self._score(lower, eta, extra)
+        above = special.log_ndtr(-z)
+        first, second = (
+            np.exp(r * eta + 0.5 * (r * sd) ** 2 + special.log_ndtr(r * sd - z) - above)
+            for r in (1.0, 2.0)
+        )
+        return first, second
+
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+        """``pm.LogNormal``."""
+        import pymc as pm
+
+        return pm.LogNormal.dist(eta, extra["residual_sd"])
+
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+        """Log P(Y > y)."""
+        import pytensor.tensor as pt
+        from pymc.distributions.dist_math import normal_lccdf
+
+        positive = pt.gt(y, 0.0)
+        inside = normal_lccdf(eta, extra["residual_sd"], pt.log(pt.switch(positive, y, 1.0)))
+        return pt.switch(positive, inside, 0.0)
+
+
+@dataclass(frozen=True)
+class Gamma(ContinuousFamily):
+    """Gamma with mean exp(eta) and shape ``dispersion``."""
+
+    name: str = "gamma"
+    link: str = "log"
+    links: tuple[str, ...] = ("log",)
+    support: Support = Support(0.0, closed_low=False)
+    discrete: bool = False
+    needs_trials: bool = False
+    dispersion: tuple[DispersionParameter, ...] = (
+        dispersion_parameter("1/√dispersion is the coefficient of variation around the mean"),
+    )
+
+    def _scaled(self, y: ArrayLike, eta: ArrayLike, extra: Extra) -> tuple[FloatArray, FloatArray]:
+        shape = _array(extra["dispersion"])
+        with np.errstate(over="ignore"):
+            x = np.maximum(_array(y), 0.0) * shape * np.exp(-_array(eta))
+        x, shape = np.broadcast_arrays(x, shape)
+        return x, shape
+
+    def logp(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Log density."""
+        from scipy import special
+
+        y, eta, shape = np.broadcast_arrays(_array(y), _array(eta), _array(extra["dispersion"]))
+        safe = np.where(y > 0, y, 1.0)
+        inside = (
+            shape * (np.log(shape) - eta)
+            + (shape - 1.0) * np.log(safe)
+            - safe * shape * np.exp(-eta)
+            - special.gammaln(shape)
+        )
+        return np.where(y > 0, inside, -np.inf)
+
+    def cdf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """P(Y <= y)."""
+        from scipy import special
+
+        x, shape = self._scaled(y, eta, extra)
+        return np.asarray(special.gammainc(shape, x))
+
+    def sf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """P(Y > y)."""
+        from scipy import special
+
+        x, shape = self._scaled(y, eta, extra)
+        return np.asarray(special.gammaincc(shape, x))
+
+    def quantile(
+        self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Value at signed tail noise."""
+        from dotwin.mechanisms.inverses import gamma_lower, gamma_upper
+
+        shape = _array(extra["dispersion"])
+        with np.errstate(over="ignore", under="ignore"):
+            y = np.exp(_array(eta)) * (by_tail(v, gamma_lower, gamma_upper, shape) / shape)
+        return np.clip(y, SMALLEST_TAIL, _LARGEST)
+
+    def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
+        """Expectation: exp(eta)."""
+        mean, _ = np.broadcast_arrays(np.exp(_array(eta)), extra["dispersion"])
+        return mean
+
+    def variance(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
+        """Variance: mean**2 / dispersion."""
+        return np.asarray(np.exp(2.0 * _array(eta)) / _array(extra["dispersion"]))
+
+    def moments_above(
+        self, lower: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """E[Y | Y >= lower] and E[Y**2 | Y >= lower]."""
+        from scipy import special
+
+        x, shape = self._scaled(lower, eta, extra)
+        above = special.gammaincc(shape, x)
+        mu = np.exp(_array(eta))
+        first = mu * special.gammaincc(shape + 1.0, x) / above
+        second = mu * mu * (1.0 + 1.0 / shape) * special.gammaincc(shape + 2.0, x) / above
+        return first, second
+
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+        """``pm.Gamma``."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        return pm.Gamma.dist(alpha=extra["dispersion"], beta=extra["dispersion"] * pt.exp(-eta))
+
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+        """Log P(Y > y)."""
+        import pytensor.tensor as pt
+
+        shape = pt.as_tensor_variable(extra["dispersion"])
+        return pt.log(pt.gammaincc(shape, pt.maximum(y, 0.0) * shape * pt.exp(-eta)))
+
+
+@dataclass(frozen=True)
+class Beta(ContinuousFamily):
+    """Beta with mean expit(eta) and precision ``dispersion`` (a + b)."""
+
+    name: str = "beta"
+    link: str = "logit"
+    links: tuple[str, ...] = ("logit",)
+    support: Support = Support(0.0, 1.0, closed_low=False, closed_high=False)
+    discrete: bool = False
+    needs_trials: bool = False
+    dispersion: tuple[DispersionParameter, ...] = (
+        dispersion_parameter("precision: the variance is mean (1 - mean) / (1 + dispersion)"),
+    )
+
+    def _shapes(self, eta: ArrayLike, extra: Extra) -> tuple[FloatArray, FloatArray]:
+        return beta_shapes(eta, extra["dispersion"])
+
+    def logp(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Log density."""
+        from scipy import special
+
+        a, b = self._shapes(eta, extra)
+        y = _array(y)
+        possible = (y > 0) & (y < 1)
+        safe = np.where(possible, y, 0.5)
+        inside = (a - 1.0) * np.log(safe) + (b - 1.0) * np.log1p(-safe) - special.betaln(a, b)
+        return np.where(possible, inside, -np.inf)
+
+    def cdf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """P(Y <= y)."""
+        from scipy import special
+
+        return np.asarray(special.betainc(*self._shapes(eta, extra), np.clip(_array(y), 0.0, 1.0)))
+
+    def sf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """P(Y > y)."""
+        from scipy import special
+
+        return np.asarray(special.betaincc(*self._shapes(eta, extra), np.clip(_array(y), 0.0, 1.0)))
+
+    def quantile(
+        self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Value at signed tail noise; kept inside the open interval."""
+        from dotwin.mechanisms.inverses import beta_lower, beta_upper
+
+        y = by_tail(v, beta_lower, beta_upper, *self._shapes(eta, extra))
+        return np.clip(y, SMALLEST_TAIL, _LARGEST_SHARE)
+
+    def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
+        """Expectation: expit(eta)."""
+        mean, _ = np.broadcast_arrays(self.link_function.inverse(eta), extra["dispersion"])
+        return mean
+
+    def variance(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
+        """Variance."""
+        eta = _array(eta)
+        spread = self.link_function.inverse(eta) * self.link_function.inverse(-eta)
+        return np.asarray(spread / (1.0 + _array(extra["dispersion"])))
+
+    def moments_above(
+        self, lower: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """E[Y | Y >= lower] and E[Y**2 | Y >= lower]."""
+        from scipy import special
+
+        a, b = self._shapes(eta, extra)
+        x = np.clip(_array(lower), 0.0, 1.0)
+        above = special.betaincc(a, b, x)
+        share, total = a / (a + b), a + b
+        first = share * special.betaincc(a + 1.0, b, x) / above
+        second = share * (a + 1.0) / (total + 1.0) * special.betaincc(a + 2.0, b, x) / above
+        return first, second
+
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+        """``pm.Beta``."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        kappa = extra["dispersion"]
+        return pm.Beta.dist(alpha=kappa * pt.sigmoid(eta), beta=kappa * pt.sigmoid(-eta))
+
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+        """Log P(Y > y)."""
+        import pytensor.tensor as pt
+
+        kappa = extra["dispersion"]
+        x = pt.clip(y, 0.0, 1.0)
+        return pt.log(pt.betainc(kappa * pt.sigmoid(-eta), kappa * pt.sigmoid(eta), 1.0 - x))
+
+
+def beta_shapes(eta: ArrayLike, kappa: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Shapes a and b of a beta distribution from the logit of its mean and its precision."""
+    from scipy import special
+
+    eta, kappa = np.broadcast_arrays(_array(eta), _array(kappa))
+    return np.asarray(kappa * special.expit(eta)), np.asarray(kappa * special.expit(-eta))

@@ -1,0 +1,547 @@
+"""A mechanism meets a panel: the rows it can use, the arrays of its equation, its reference scales.
+
+`build_design` is the only road from data to inference. It accounts for every row of the panel: a
+row is used, or it is set aside for one stated reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dotwin.errors import DataError, ExpressionError, Problem
+from dotwin.mechanisms.columns import (
+    Reference,
+    UnitConstants,
+    column,
+    constant_key,
+    product,
+)
+from dotwin.mechanisms.equation import Equation, Predictor, Structure, Term, equation, structure_of
+from dotwin.panel.missing import account_rows
+from dotwin.spec.expressions import Across, Call, Compare, Expr, Ref, evaluate, parse
+from dotwin.spec.twin import Twin
+
+if TYPE_CHECKING:
+    from dotwin.panel import Panel
+
+__all__ = ["Design", "PanelEnvironment", "PredictorDesign", "build_design", "unit_constants"]
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+#: A plausible range holds 90 % of values; a normal's middle 90 % spans this many sds.
+RANGE_IN_SDS = 3.29
+
+
+@dataclass(frozen=True)
+class PanelEnvironment:
+    """Reads expressions against a panel; every array has dims (unit, period)."""
+
+    panel: Panel
+    #: Values that stand in for the panel's, such as imputed ones.
+    overrides: Mapping[str, Any] | None = None
+
+    def value(self, name: str, lag: int) -> Any:
+        """Return an indicator's values ``lag`` periods back; missing before the window."""
+        if self.overrides is not None and name in self.overrides:
+            return self.overrides[name] if lag == 0 else self._lagged(self.overrides[name], lag)
+        twin = self.panel.twin
+        if name in twin.indicators:
+            values = self.panel.data[name].values
+        else:
+            codes, names = self.panel.groups(name)
+            values = np.asarray(names, dtype=object)[codes][:, None]
+            return np.broadcast_to(values, (values.shape[0], len(self.panel.period_labels)))
+        return self._lagged(values, lag)
+
+    @staticmethod
+    def _lagged(values: Any, lag: int) -> Any:
+        if lag == 0:
+            return values
+        empty: Any = "" if values.dtype.kind in "OUT" else np.nan
+        result = np.full(values.shape, empty, dtype=values.dtype)
+        result[:, lag:] = values[:, :-lag]
+        return result
+
+    def trials(self, name: str, lag: int) -> Any:
+        """Return the trials of an indicator that has them."""
+        trials = self.panel.twin.indicators[name].trials
+        if trials is None:
+            raise ExpressionError(f"share({name}): '{name}' has no trials, so it has no share.")
+        return self.value(trials, lag)
+
+    def start(self, expression: Expr) -> Any:
+        """Refuse: a panel knows no intervention."""
+        raise ExpressionError(f"start({expression}) has a meaning only inside an intervention.")
+
+    def across(self, function: str, values: Any, over: str, others: bool) -> Any:
+        """Return the mean or sum over the units of each unit's group, missing ones left out."""
+        codes, names = self.panel.groups(over)
+        known = np.isfinite(values)
+        filled = np.where(known, values, 0.0)
+        total = np.zeros((len(names), filled.shape[1]))
+        count = np.zeros((len(names), filled.shape[1]))
+        np.add.at(total, codes, filled)
+        np.add.at(count, codes, known.astype(float))
+        total, count = total[codes], count[codes]
+        if others:
+            total, count = total - filled, count - known
+        with np.errstate(all="ignore"):
+            mean = total / count
+        return mean if function == "mean" else np.where(count > 0, total, np.nan)
+
+
+@dataclass(frozen=True)
+class PredictorDesign:
+    """The arrays of one linear predictor, a row per used unit and period.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    columns : array, dims (row, term)
+    offset : array, dims (row,)
+    groups : dict of str to int array, dims (row,)
+        Position in the groups of each level that pools or lets a slope vary.
+    """
+
+    predictor: Predictor
+    columns: Floats
+    offset: Floats
+    groups: Mapping[str, NDArray[np.intp]]
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Everything that inference needs of one mechanism, and what simulation reuses.
+
+    Parameters
+    ----------
+    equation : Equation
+    structure : Structure
+    reference : Reference
+    constants : dict of str to array, dims (unit,)
+        Unit means and first values, in reference sds.
+    unit, period : int array, dims (row,)
+        Positions of each used row in the panel.
+    y : array, dims (row,)
+    trials, lower : array or None, dims (row,)
+    predictors : tuple of PredictorDesign
+        The main one first.
+    group_names : dict of str to list of str
+        Names of the groups of each level.
+    period_names : list of str
+    accounting : DataFrame
+        Rows by reason: used, or why set aside.
+    used : bool array, dims (unit, period)
+    """
+
+    equation: Equation
+    structure: Structure
+    reference: Reference
+    constants: UnitConstants
+    unit: NDArray[np.intp]
+    period: NDArray[np.intp]
+    y: Floats
+    trials: Floats | None
+    lower: Floats | None
+    predictors: tuple[PredictorDesign, ...]
+    group_names: Mapping[str, list[str]]
+    period_names: list[str]
+    accounting: pd.DataFrame
+    used: Bools
+
+    @property
+    def child(self) -> str:
+        """The indicator whose mechanism this is."""
+        return self.equation.child
+
+    @property
+    def rows(self) -> int:
+        """How many rows the mechanism uses."""
+        return int(self.y.size)
+
+    @cached_property
+    def main(self) -> PredictorDesign:
+        """The arrays of the family's mean."""
+        return self.predictors[0]
+
+
+def build_design(
+    twin: Twin,
+    child: str,
+    panel: Panel,
+    *,
+    structure: Structure | None = None,
+    reference: Reference | None = None,
+    imputed: Mapping[str, Bools] | None = None,
+) -> Design:
+    """Turn a panel into the arrays of one mechanism.
+
+    Parameters
+    ----------
+    twin : Twin
+    child : str
+        An indicator with a family.
+    panel : Panel
+    structure, reference : optional
+        Those of an earlier fit, so that parameters keep their meaning.
+    imputed : dict of str to bool array, dims (unit, period)
+        Missing cells that are parameters of the fit: they do not set a row aside.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    DataError
+        When no row can be used.
+    ExpressionError
+        When a cause is undefined at an observed value, such as the log of 0.
+    """
+    structure = structure or structure_of(twin, panel)
+    eq = equation(twin, child, structure)
+    filled = {
+        name: np.where(cells, _middle(panel, name), panel.data[name].values)
+        for name, cells in (imputed or {}).items()
+    }
+    environment = PanelEnvironment(panel, filled)
+    values = {text: _shaped(evaluate(e, environment), panel) for text, e in eq.expressions.items()}
+    _refuse_undefined(eq, values, environment, panel)
+    used, accounting = _usable(eq, twin, panel, values, filled)
+    if not used.any():
+        reasons = "; ".join(f"{r.reason}: {r.rows}" for r in accounting.itertuples() if r.rows)
+        raise DataError(
+            Problem(child, f"no row of the panel can be used by its mechanism ({reasons}).")
+        )
+    reference = reference or _reference(eq, twin, panel, values, used)
+    constants = unit_constants(eq, reference, environment, used)
+    unit, period = (index.astype(np.intp) for index in np.nonzero(used))
+    one = eq.indicator
+    ordinals = panel.period_ordinals
+    predictors = tuple(
+        _predictor_design(p, eq, reference, environment, constants, ordinals, used, panel, values)
+        for p in eq.predictors
+    )
+    levels = {level for p in eq.predictors for level in (*p.levels, *p.slope_levels)}
+    return Design(
+        equation=eq,
+        structure=structure,
+        reference=reference,
+        constants=constants,
+        unit=unit,
+        period=period,
+        y=np.asarray(environment.value(child, 0)[used], dtype=float),
+        trials=values[str(parse(one.trials))][used] if one.trials else None,
+        lower=values[str(parse(one.at_least))][used] if one.at_least else None,
+        predictors=predictors,
+        group_names={level: list(panel.groups(level)[1]) for level in sorted(levels)},
+        period_names=list(panel.period_labels),
+        accounting=accounting,
+        used=used,
+    )
+
+
+def _shaped(values: Any, panel: Panel) -> Floats:
+    shape = (len(panel.units), len(panel.period_labels))
+    return np.broadcast_to(np.asarray(values, dtype=float), shape)
+
+
+def _middle(panel: Panel, name: str) -> float:
+    one = panel.twin.indicators[name]
+    if one.plausible is not None:
+        return 0.5 * (one.plausible[0] + one.plausible[1])
+    return float(np.nanmedian(panel.data[name].values))
+
+
+def _usable(
+    eq: Equation, twin: Twin, panel: Panel, values: Mapping[str, Floats], filled: Mapping[str, Any]
+) -> tuple[Bools, pd.DataFrame]:
+    """Say which rows the mechanism can use, and count the others by reason."""
+    one = eq.indicator
+    outcome = filled.get(eq.child, panel.data[eq.child].values)
+    checks: list[tuple[str, Bools]] = []
+    positions = np.arange(outcome.shape[1])
+    if eq.max_lag:
+        inside = np.broadcast_to(positions >= eq.max_lag, outcome.shape)
+        checks.append(("lags reach before the window", inside))
+    if one.when is not None:
+        when = values[str(parse(one.when))]
+        checks.append((f"'{one.when}' unknown", np.isfinite(when)))
+        checks.append((f"'{one.when}' does not hold", ~(when == 0)))
+    checks.append((f"{eq.child} missing", np.isfinite(outcome)))
+    if one.assigned is not None and one.assigned.column in panel.data:
+        assigned = panel.data[one.assigned.column].values
+        checks.append((f"{eq.child} was assigned", ~(assigned == 1)))
+    for text in eq.expressions:
+        if one.when is not None and text == str(parse(one.when)):
+            continue
+        checks.append((f"{text} missing", np.isfinite(values[text])))
+    if one.exposure is not None:
+        exposure = values[str(parse(one.exposure))]
+        checks.append((f"exposure {one.exposure} is 0", ~(exposure <= 0)))
+    if one.trials is not None:
+        checks.append((f"trials {one.trials} are 0", ~(values[str(parse(one.trials))] <= 0)))
+    if one.level is not None and one.level != twin.unit:
+        checks.append((f"counted once per {one.level}", _first_of_group(panel, one.level)))
+    return account_rows(panel.data["present"].values, checks)
+
+
+def _first_of_group(panel: Panel, level: str) -> Bools:
+    """Mark one present unit per group and period, for indicators of an outer level."""
+    codes, names = panel.groups(level)
+    present = panel.data["present"].values
+    order = np.where(present, np.arange(len(codes))[:, None], len(codes))
+    first = np.full((len(names), present.shape[1]), len(codes))
+    np.minimum.at(first, codes, order)
+    result: Bools = (first[codes] == np.arange(len(codes))[:, None]) & present
+    return result
+
+
+def _refuse_undefined(
+    eq: Equation, values: Mapping[str, Floats], environment: PanelEnvironment, panel: Panel
+) -> None:
+    """Refuse an expression that has no value where all its inputs are observed."""
+    problems = []
+    for text, expr in eq.expressions.items():
+        if isinstance(expr, Ref):
+            continue
+        known = panel.data["present"].values.copy()
+        for name, lag in expr.refs():
+            inputs = np.asarray(environment.value(name, lag))
+            known &= np.isfinite(inputs) if inputs.dtype.kind == "f" else inputs != ""
+            if any(
+                isinstance(e, Call) and e.function == "share" and Ref(name, lag) in e.arguments
+                for e in expr.walk()
+            ):
+                # A share of no trials is missing, not undefined.
+                known &= np.nan_to_num(environment.trials(name, lag)) > 0
+        known &= _across_known(expr, values[text])
+        bad = known & ~np.isfinite(values[text])
+        if bad.any():
+            problems.append(
+                Problem(
+                    f"{eq.child}, cause {text}",
+                    f"undefined in {int(bad.sum()):,} of {int(known.sum()):,} rows where its "
+                    f"indicators are observed. {_form_that_works(expr, text)}",
+                )
+            )
+    if problems:
+        raise ExpressionError(problems)
+
+
+def _across_known(expr: Expr, values: Floats) -> Bools:
+    """Where a mean over other units has any; a group of one is missing, not undefined."""
+    if any(isinstance(e, Across) for e in expr.walk()):
+        return ~np.isnan(values)
+    return np.ones(values.shape, dtype=bool)
+
+
+def _form_that_works(expr: Expr, text: str) -> str:
+    for e in expr.walk():
+        if isinstance(e, Call) and e.function == "log":
+            return f"Where 0 occurs, write log1p({e.arguments[0]}) or log({e.arguments[0]} + 0.01)."
+        if isinstance(e, Call) and e.function == "logit":
+            inner = e.arguments[0]
+            return (
+                f"Where 0 or 1 occur, write logit(min(max({inner}, 0.01), 0.99)), or "
+                f"logit(share(x)) of a count with trials."
+            )
+        if isinstance(e, Call) and e.function == "sqrt":
+            return f"Where values below 0 occur, write sqrt(max({e.arguments[0]}, 0))."
+    return "Where the divisor is 0, add a small number to it or use max(divisor, 1)."
+
+
+def _reference(
+    eq: Equation, twin: Twin, panel: Panel, values: Mapping[str, Floats], used: Bools
+) -> Reference:
+    """Take centres and sds from plausible ranges, else from the rows that fit the mechanism."""
+    factors: dict[str, tuple[float, float]] = {}
+    problems = []
+    for predictor in eq.predictors:
+        for term in predictor.terms:
+            for factor in term.factors:
+                if term.category or str(factor) in factors:
+                    continue
+                pair = _plausible_reference(factor, twin)
+                if pair is None:
+                    rows = values[str(factor)][used]
+                    pair = (float(rows.mean()), float(rows.std()))
+                    if not pair[1] > 1e-12 * max(1.0, abs(pair[0])) and not term.natural:
+                        problems.append(
+                            Problem(
+                                f"{eq.child}, cause {factor}",
+                                f"has the same value {pair[0]:g} in all {rows.size:,} rows that fit "
+                                f"the mechanism, so its effect cannot be learned; leave it out or "
+                                f"give its indicator a plausible range.",
+                            )
+                        )
+                    pair = (pair[0], pair[1] or 1.0)
+                factors[str(factor)] = pair
+    if problems:
+        raise DataError(problems)
+    child = child_reference(eq, np.asarray(panel.data[eq.child].values[used], dtype=float), values, used)
+    ordinals = np.broadcast_to(panel.period_ordinals, used.shape)[used]
+    trend = (float(ordinals.mean()), float(ordinals.std()) or 1.0)
+    multiplier = child[1] if eq.family.link == "identity" else 1.0
+    return Reference(factors, child, trend, multiplier)
+
+
+def _plausible_reference(factor: Expr, twin: Twin) -> tuple[float, float] | None:
+    """Centre and sd of an expression from its only indicator's plausible range."""
+    shares = {
+        e.arguments[0].name
+        for e in factor.walk()
+        if isinstance(e, Call) and e.function == "share" and isinstance(e.arguments[0], Ref)
+    }
+    names = factor.names()
+    if len(names) != 1 or any(isinstance(e, Compare) for e in factor.walk()):
+        return None
+    (name,) = names
+    one = twin.indicators.get(name)
+    if one is None or one.plausible is None or one.exposure or (one.trials and name not in shares):
+        return None
+
+    class Plausible:
+        """The plausible ends stand for the indicator; for a share, trials are 1."""
+
+        def value(self, name: str, lag: int) -> Any:
+            return np.array(one.plausible)
+
+        def trials(self, name: str, lag: int) -> Any:
+            return np.ones(2)
+
+        def start(self, expression: Expr) -> Any:
+            raise ExpressionError(f"start({expression}) has no place in a cause.")
+
+        def across(self, function: str, values: Any, over: str, others: bool) -> Any:
+            return values if function == "mean" else np.full(2, np.nan)
+
+    inner: Expr = factor
+    if shares and isinstance(factor, Call) and factor.function == "logit":
+        # The half-event correction belongs to counts; a plausible share is exact.
+        inner = Call("logit", (Ref(name),))
+    low, high = np.sort(np.asarray(evaluate(inner, Plausible()), dtype=float))
+    if not (np.isfinite(low) and np.isfinite(high) and high > low):
+        return None
+    return 0.5 * (low + high), (high - low) / RANGE_IN_SDS
+
+
+def child_reference(
+    eq: Equation, y: Floats, values: Mapping[str, Floats], used: Bools
+) -> tuple[float, float]:
+    """Centre and sd of the indicator on its link scale."""
+    one = eq.indicator
+    link = eq.family.links_to
+    if one.plausible is not None:
+        ends = np.array(one.plausible, dtype=float) / (one.out_of or 1.0)
+        low, high = (float(v) for v in link.forward(ends))
+        if np.isfinite(low) and np.isfinite(high) and high > low:
+            return 0.5 * (low + high), (high - low) / RANGE_IN_SDS
+    y = y / (one.out_of or 1.0)
+    if one.family == "ordinal":
+        return 0.0, 1.0
+    if one.trials is not None:
+        centre = (y.sum() + 0.5) / (values[str(parse(one.trials))][used].sum() + 1.0)
+        return float(link.forward(centre)), 1.0
+    if one.exposure is not None:
+        centre = (y.sum() + 0.5) / values[str(parse(one.exposure))][used].sum()
+        return float(link.forward(centre)), 1.0
+    if one.family == "bernoulli":
+        return float(link.forward((y.sum() + 0.5) / (y.size + 1.0))), 1.0
+    inside = y
+    if eq.family.link == "log":
+        inside = y[y > 0]
+    elif eq.family.link == "logit":
+        inside = y[(y > 0) & (y < 1)]
+    if one.family in ("poisson", "negative_binomial") or inside.size < 2:
+        centre = max(float(y.mean()), 0.5 / max(y.size, 1)) if y.size else 1.0
+        return float(link.forward(centre)), 1.0
+    eta = link.forward(inside)
+    sd = float(np.std(eta))
+    return float(np.mean(eta)), sd if sd > 0 else 1.0
+
+
+def unit_constants(
+    eq: Equation, reference: Reference, environment: Any, used: Bools
+) -> dict[str, Floats]:
+    """Compute each unit's mean and first value of the terms that need them.
+
+    Parameters
+    ----------
+    eq : Equation
+    reference : Reference
+    environment : Environment
+        With arrays of dims (unit, period).
+    used : bool array, dims (unit, period)
+        Where a unit has no value at all it gets 0, the reference centre.
+
+    Returns
+    -------
+    dict of str to array, dims (unit,)
+        In reference sds.
+    """
+    found: dict[str, Floats] = {}
+    for predictor in eq.predictors:
+        for term in predictor.terms:
+            if not (term.is_unit_constant or term.within):
+                continue
+            kind = "first" if term.kind == "initial" else "mean"
+            key = constant_key(kind, term)
+            if key not in found:
+                z = np.broadcast_to(product(term, reference, environment, natural=False), used.shape)
+                found[key] = _first(z) if kind == "first" else _mean(z)
+    return found
+
+
+def _mean(z: Floats) -> Floats:
+    known = np.isfinite(z)
+    count = known.sum(axis=1)
+    total = np.where(known, z, 0.0).sum(axis=1)
+    return np.asarray(total / np.maximum(count, 1), dtype=float)
+
+
+def _first(z: Floats) -> Floats:
+    known = np.isfinite(z)
+    first = known.argmax(axis=1)
+    values = z[np.arange(z.shape[0]), first]
+    return np.where(known.any(axis=1), values, 0.0)
+
+
+def _predictor_design(
+    predictor: Predictor,
+    eq: Equation,
+    reference: Reference,
+    environment: PanelEnvironment,
+    constants: UnitConstants,
+    ordinals: NDArray[np.int64],
+    used: Bools,
+    panel: Panel,
+    values: Mapping[str, Floats],
+) -> PredictorDesign:
+    shaped = {key: value[:, None] for key, value in constants.items()}
+    cycle = eq.indicator.season.cycle if eq.indicator.season else 1
+    columns = [
+        np.broadcast_to(
+            column(term, reference, environment, shaped, ordinals[None, :], cycle), used.shape
+        )[used]
+        for term in predictor.terms
+    ]
+    unit, _ = np.nonzero(used)
+    offset = np.zeros(int(used.sum()))
+    if predictor.role == "mean" and eq.indicator.exposure is not None:
+        offset = np.log(values[str(parse(eq.indicator.exposure))][used])
+    levels = dict.fromkeys((*predictor.levels, *predictor.slope_levels))
+    return PredictorDesign(
+        predictor=predictor,
+        columns=np.stack(columns, axis=1) if columns else np.zeros((offset.size, 0)),
+        offset=offset,
+        groups={level: panel.groups(level)[0][unit].astype(np.intp) for level in levels},
+    )

@@ -1,0 +1,117 @@
+"""Missing causes as parameters: the cells, and the columns that read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dotwin.mechanisms.columns import column
+from dotwin.mechanisms.design import Design, PanelEnvironment, PredictorDesign
+
+if TYPE_CHECKING:
+    from dotwin.panel import Panel
+
+__all__ = ["Imputation"]
+
+
+@dataclass(frozen=True, eq=False)
+class Imputation:
+    """Cells of a panel that the posterior fills in.
+
+    Parameters
+    ----------
+    panel : Panel
+    cells : dict of str to bool array, dims (unit, period)
+        The missing cells of each imputed indicator.
+    """
+
+    panel: Panel
+    cells: Mapping[str, NDArray[np.bool_]]
+
+    def names(self, indicator: str) -> list[str]:
+        """Return the name of each imputed cell, such as ``home-3, 2024-05``."""
+        units, periods = np.nonzero(self.cells[indicator])
+        ids, labels = list(self.panel.units), self.panel.period_labels
+        return [f"{ids[u]}, {labels[t]}" for u, t in zip(units, periods, strict=True)]
+
+    def declare(self) -> dict[str, Any]:
+        """Add the missing values to the PyMC model and return the filled arrays (unit, period)."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        filled: dict[str, Any] = {}
+        for indicator, cells in self.cells.items():
+            one = self.panel.twin.indicators[indicator]
+            model = pm.modelcontext(None)
+            dim = f"{indicator}.missing_cell"
+            model.add_coord(dim, self.names(indicator))
+            observed = self.panel.data[indicator].values
+            known = observed[np.isfinite(observed)]
+            centre = float(known.mean()) / (one.out_of or 1.0)
+            # Flat on the support: the mechanism of the indicator is the values' prior.
+            transform = None
+            if one.family in ("lognormal", "gamma"):
+                transform = pm.distributions.transforms.log
+            elif one.family == "beta":
+                transform = pm.distributions.transforms.logodds
+            start = np.full(int(cells.sum()), centre)
+            values = pm.Flat(
+                f"{indicator}.missing", dims=(dim,), default_transform=transform, initval=start
+            )
+            if one.out_of is not None:
+                values = values * one.out_of
+            base = np.where(np.isfinite(observed), observed, known.mean())
+            filled[indicator] = pt.set_subtensor(pt.as_tensor(base)[np.nonzero(cells)], values)
+        return filled
+
+    def columns(
+        self, design: Design, arrays: PredictorDesign, filled: Mapping[str, Any]
+    ) -> Any:
+        """Return the columns of a linear predictor, those that read imputed cells as tensors."""
+        import pytensor.tensor as pt
+
+        predictor = arrays.predictor
+        touched = [
+            k
+            for k, term in enumerate(predictor.terms)
+            if not term.is_unit_constant
+            and any(factor.names() & set(filled) for factor in term.factors)
+        ]
+        if not touched:
+            return arrays.columns
+        environment = _TensorEnvironment(self.panel, filled)
+        constants = {key: value[:, None] for key, value in design.constants.items()}
+        ordinals = self.panel.period_ordinals[None, :]
+        season = design.equation.indicator.season
+        parts: list[Any] = [arrays.columns[:, k] for k in range(arrays.columns.shape[1])]
+        for k in touched:
+            values = column(
+                predictor.terms[k],
+                design.reference,
+                environment,
+                constants,
+                ordinals,
+                season.cycle if season else 1,
+                ops=pt,
+            )
+            parts[k] = values[design.unit, design.period]
+        return pt.stack(parts, axis=1)
+
+
+class _TensorEnvironment(PanelEnvironment):
+    """A panel's environment in which imputed indicators are tensors."""
+
+    @staticmethod
+    def _lagged(values: Any, lag: int) -> Any:
+        if lag == 0:
+            return values
+        if isinstance(values, np.ndarray):
+            return PanelEnvironment._lagged(values, lag)
+        import pytensor.tensor as pt
+
+        # Rows whose lag lies before the window are never used; any finite value stands there.
+        return pt.concatenate([values[:, :1]] * lag + [values[:, :-lag]], axis=1)

@@ -1,0 +1,1 @@
+def problems_of_twin(twin): return []

@@ -1,0 +1,328 @@
+"""Scenarios as programs: which indicator is changed, when, how strongly, and for whom.
+
+`compile_programs` turns scenarios into `Program` values against one twin and one future. All that
+can be wrong with a scenario before anything is simulated is found here, several problems at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from dotwin.errors import Problem, SpecificationError, nearest
+from dotwin.spec.expressions import Across, Call, Expr, Ref, Start, parse
+from dotwin.spec.interventions import Intervention, Scenario
+from dotwin.worlds.calendar import FuturePeriods
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dotwin.spec.twin import Twin
+
+__all__ = ["BASELINE", "Change", "Program", "chosen_scenarios", "compile_programs", "reads"]
+
+#: The world without intervention.
+BASELINE = "baseline"
+
+Group = Literal["everyone", "fixed", "rule"]
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """One intervention, with its dates worked out.
+
+    Parameters
+    ----------
+    intervention : Intervention
+    strength : float array (period,)
+        0 where it does not act, 1 at full strength, between them while it rises.
+    where : Expr, optional
+        The condition that a unit must meet.
+    group : {'everyone', 'fixed', 'rule'}
+        Whether the condition is read once, when the intervention begins, or anew in each period.
+    """
+
+    intervention: Intervention
+    strength: NDArray[np.float64]
+    where: Expr | None
+    group: Group
+
+    @property
+    def first(self) -> int:
+        """Position of the first period in which it acts."""
+        return int(np.flatnonzero(self.strength)[0])
+
+    @property
+    def feeds_back(self) -> bool:
+        """Whether the indicator's own lag sees the changed value.
+
+        It does when asked to (``carry=True``) and when the value is set: what is set has no
+        natural value left.
+        """
+        return self.intervention.carry or self.intervention.verb == "do"
+
+    @property
+    def address(self) -> str:
+        """The name under which its value, if a distribution, is drawn.
+
+        It leaves dates and group out, so that two scenarios with the same change draw it alike.
+        """
+        one = self.intervention
+        return f"{one.verb}({one.indicator}, {one.value})"
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A scenario, ready to run.
+
+    Parameters
+    ----------
+    name : str
+    scenario : Scenario or None
+        None for the baseline.
+    changes : dict of str to tuple of Change
+        By indicator.
+    order : tuple of str
+        The indicators so that in each period causes, and what rules read, come first.
+    touched : frozenset of str
+        The indicators that can differ from the baseline; all others never do.
+    """
+
+    name: str
+    scenario: Scenario | None
+    changes: Mapping[str, tuple[Change, ...]]
+    order: tuple[str, ...]
+    touched: frozenset[str]
+
+
+def chosen_scenarios(
+    twin: Twin, scenarios: Sequence[Scenario | str] | Scenario | str | None
+) -> tuple[Scenario, ...]:
+    """Look up scenarios by name; None stands for all that the twin has.
+
+    Raises
+    ------
+    SpecificationError
+        When a name is unknown or stands for two scenarios.
+    """
+    if scenarios is None:
+        return tuple(twin.scenarios.values())
+    if isinstance(scenarios, Scenario | str):
+        scenarios = [scenarios]
+    found: list[Scenario] = []
+    for one in scenarios:
+        if isinstance(one, Scenario):
+            found.append(one)
+        elif one == BASELINE:
+            continue
+        elif one in twin.scenarios:
+            found.append(twin.scenarios[one])
+        else:
+            raise SpecificationError(
+                f"scenarios: the twin has no scenario '{one}'. {nearest(one, twin.scenarios)}"
+            )
+    names = [one.name for one in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SpecificationError(f"scenarios: '{twice[0]}' is the name of two scenarios.")
+    return tuple(found)
+
+
+def compile_programs(
+    twin: Twin, scenarios: Sequence[Scenario], future: FuturePeriods
+) -> tuple[Program, ...]:
+    """Work out the baseline's program and each scenario's.
+
+    Parameters
+    ----------
+    twin : Twin
+    scenarios : sequence of Scenario
+    future : FuturePeriods
+
+    Returns
+    -------
+    tuple of Program
+        The baseline first.
+
+    Raises
+    ------
+    SpecificationError
+        With every problem found: an unknown indicator, an exact or text indicator, dates outside
+        the future, a rule that reads what its own intervention changes in the same period.
+    """
+    programs = [Program(BASELINE, None, {}, twin.graph.order(), frozenset())]
+    problems: list[Problem] = []
+    for scenario in scenarios:
+        changes: dict[str, tuple[Change, ...]] = {}
+        faults = len(problems)
+        for intervention in scenario.interventions:
+            where = f"{scenario.name} > {intervention}"
+            found = _target_problems(twin, intervention, where)
+            strength, wrong_dates = _strength(intervention, future, where)
+            condition, group, wrong_where = _condition(twin, intervention, where)
+            found += wrong_dates + wrong_where
+            problems += found
+            if not found:
+                change = Change(intervention, strength, condition, group)
+                before = changes.get(intervention.indicator, ())
+                changes[intervention.indicator] = (*before, change)
+        if len(problems) == faults:
+            order = _order(twin, changes, scenario.name)
+            touched = frozenset(changes).union(*(twin.graph.descendants(x) for x in changes))
+            programs.append(Program(scenario.name, scenario, changes, order, touched))
+    if problems:
+        raise SpecificationError(problems)
+    return tuple(programs)
+
+
+def reads(expression: Expr) -> frozenset[tuple[str, int]]:
+    """Return the (name, lag) pairs that are read anew each period, not inside ``start``."""
+    if isinstance(expression, Start):
+        return frozenset()
+    own = {(expression.name, expression.lag)} if isinstance(expression, Ref) else set()
+    return frozenset(own).union(*(reads(child) for child in expression.children()))
+
+
+def _target_problems(twin: Twin, intervention: Intervention, where: str) -> list[Problem]:
+    name = intervention.indicator
+    if name not in twin.indicators:
+        return [
+            Problem(where, f"there is no indicator '{name}'. {nearest(name, twin.indicators)}")
+        ]
+    one = twin.indicators[name]
+    if one.equals is not None:
+        parts = sorted(parse(one.equals).names() - {name})
+        return [
+            Problem(
+                where,
+                f"'{name}' is exact, {name} = {one.equals}, so it cannot be set apart from its "
+                f"parts. Change {' or '.join(parts) if parts else 'another indicator'} instead.",
+            )
+        ]
+    if one.categories and one.family != "ordinal":
+        return [
+            Problem(where, f"'{name}' holds text categories, and a verb needs numbers to act on.")
+        ]
+    return []
+
+
+def _strength(
+    intervention: Intervention, future: FuturePeriods, where: str
+) -> tuple[NDArray[np.float64], list[Problem]]:
+    """Give the strength per future period: 0, rising over ``over`` periods, then 1."""
+    count = len(future)
+    try:
+        first = 0 if intervention.start is None else future.position(intervention.start)
+        if intervention.periods is not None:
+            last = first + intervention.periods - 1
+        elif intervention.until is not None:
+            last = future.position(intervention.until)
+        else:
+            last = count - 1
+    except SpecificationError as error:
+        return np.zeros(count), [Problem(where, str(error))]
+    if first < 0:
+        begins = f"the first future period is {future.labels[0]}"
+        return np.zeros(count), [Problem(where, f"start lies before the future; {begins}.")]
+    if first >= count:
+        ends = f"the last simulated period is {future.labels[-1]} (period {count})"
+        return np.zeros(count), [Problem(where, f"start lies after the future; {ends}.")]
+    if last < first:
+        return np.zeros(count), [Problem(where, "until lies before start.")]
+    strength = np.zeros(count)
+    run = np.arange(1, count - first + 1, dtype=float)
+    strength[first:] = np.minimum(run / (intervention.over or 1), 1.0)
+    strength[last + 1 :] = 0.0
+    return strength, []
+
+
+def _condition(
+    twin: Twin, intervention: Intervention, where: str
+) -> tuple[Expr | None, Group, list[Problem]]:
+    if intervention.where is None:
+        return None, "everyone", []
+    expression = parse(intervention.where)
+    levels = twin.panel.all_levels
+    problems = [
+        Problem(where, f"where: there is no '{name}'. {nearest(name, [*twin.indicators, *levels])}")
+        for name in sorted(expression.names() - set(twin.indicators) - set(levels))
+    ]
+    for part in expression.walk():
+        if isinstance(part, Across) and part.over not in levels:
+            problems.append(
+                Problem(where, f"where: '{part.over}' is no level. {nearest(part.over, levels)}")
+            )
+        if isinstance(part, Call) and part.function == "share":
+            (ref,) = part.arguments
+            if isinstance(ref, Ref) and ref.name in twin.indicators:
+                if twin.indicators[ref.name].trials is None:
+                    problems.append(Problem(where, f"where: '{ref.name}' has no trials."))
+        if isinstance(part, Start) and any(isinstance(e, Start) for e in part.item.walk()):
+            problems.append(Problem(where, "where: start(...) inside start(...) has no meaning."))
+    if problems:
+        return expression, "fixed", problems
+    changing = {name for name, _ in reads(expression) if name in twin.indicators}
+    rule = any(not twin.indicators[name].is_given for name in changing)
+    below = _same_period_descendants(twin, intervention.indicator)
+    for name, lag in sorted(reads(expression)):
+        if lag == 0 and name in below:
+            problems.append(
+                Problem(
+                    where,
+                    f"where reads {name}, which {intervention.indicator} acts on in the same "
+                    f"period, so the rule would depend on its own result. Read last period's "
+                    f"value, {name}[-1], or the value when it begins, start({name}).",
+                )
+            )
+    return expression, "rule" if rule else "fixed", problems
+
+
+def _same_period_descendants(twin: Twin, name: str) -> frozenset[str]:
+    children: dict[str, set[str]] = {}
+    for arrow in twin.graph.arrows:
+        if arrow.lag == 0:
+            children.setdefault(arrow.cause, set()).add(arrow.effect)
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        fresh = children.get(waiting.pop(), set()) - found
+        found |= fresh
+        waiting += fresh
+    return frozenset(found - {name})
+
+
+def _order(twin: Twin, changes: Mapping[str, tuple[Change, ...]], scenario: str) -> tuple[str, ...]:
+    """Order a period so that what rules read is known before they act.
+
+    Raises
+    ------
+    SpecificationError
+        When two rules wait for each other.
+    """
+    import networkx as nx
+
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    base = twin.graph.order()
+    graph.add_nodes_from(base)
+    graph.add_edges_from((a.cause, a.effect) for a in twin.graph.arrows if a.lag == 0)
+    for name, several in changes.items():
+        for change in several:
+            if change.where is None:
+                continue
+            graph.add_edges_from(
+                (other, name)
+                for other, lag in reads(change.where)
+                if lag == 0 and other in twin.indicators and other != name
+            )
+    place = {name: i for i, name in enumerate(base)}
+    try:
+        return tuple(nx.lexicographical_topological_sort(graph, key=place.__getitem__))
+    except nx.NetworkXUnfeasible:
+        cycle = " → ".join(cause for cause, _ in nx.find_cycle(graph))
+        raise SpecificationError(
+            f"{scenario}: within one period its rules wait for each other ({cycle}). Let one of "
+            f"them read last period's value, such as x[-1]."
+        ) from None
