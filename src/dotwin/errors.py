@@ -160,6 +160,10 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     """
     names = list(valid)
     close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    if len(close) == 2:
+        # A second guess is worth saying only when it is about as near as the first.
+        first, second = (difflib.SequenceMatcher(None, name, one).ratio() for one in close)
+        close = close if first - second < 0.1 else close[:1]
     if close:
         return "Did you mean " + " or ".join(repr(match) for match in close) + "?"
     if not names:

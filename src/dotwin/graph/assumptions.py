@@ -115,26 +115,25 @@ def _drawn(graph: TwinGraph) -> Iterator[Assumption]:
         terms.setdefault((arrow.kind, arrow.effect, arrow.term), []).append(arrow)
     for (kind, effect, term), arrows in terms.items():
         indicator = graph.twin.indicators[effect]
-        causes = _listed([_lagged(graph, arrow) for arrow in arrows])
-        verb = "act" if len(arrows) > 1 else "acts"
         target = graph.label(effect)
+        causes, why = _listed([graph.label(a.cause) for a in arrows]), ""
         match kind:
             case "cause":
-                text = f"{causes} {verb} directly on {target}"
+                text = f"There is a direct effect of {_effect(graph, arrows)}"
                 why = indicator.causes[term].because
             case "zeros":
-                text = f"{causes} {verb} directly on whether {target} is zero"
+                text = f"There is a direct effect of {_effect(graph, arrows, 'any ')}"
                 why = indicator.zeros.causes[term].because if indicator.zeros else ""
             case "trials":
-                text, why = f"{causes} sets how many {target} there can be", ""
+                text = f"How many {target} there can be is set by {causes}"
             case "exposure":
-                text, why = f"{target} grows in proportion to its exposure, {causes}", ""
+                text = f"All else equal, {target} come in proportion to {term}"
             case "at_least":
-                text, why = f"{target} is never below {causes}", ""
+                text = f"There is never less of {target} than of {causes}"
             case "when":
-                text, why = f"{causes} {verb} directly on {target}, which arises only when {term}", ""
+                text = f"Only when {term} can {target} differ from {indicator.otherwise or 0:.12g}"
             case _:
-                text, why = f"{target} is exactly {term}", ""
+                text = f"By definition, {target} = {term}"
         yield Assumption(
             "drawn cause",
             _sentence(text + (f": {why}" if why else "")),
@@ -142,19 +141,44 @@ def _drawn(graph: TwinGraph) -> Iterator[Assumption]:
         )
 
 
+def _effect(graph: TwinGraph, arrows: list[Arrow], some: str = "") -> str:
+    """Say what acts on what and how much later: 'a on b, and of c on b two months later'."""
+    by_lag: dict[int, list[Arrow]] = {}
+    for arrow in arrows:
+        by_lag.setdefault(arrow.lag, []).append(arrow)
+    effect = arrows[0].effect
+    parts: list[str] = []
+    for lag, found in sorted(by_lag.items()):
+        causes = _listed([_across(graph, arrow) for arrow in found])
+        own = all(arrow.cause == effect and not arrow.across for arrow in found) and not some
+        target = "itself" if own else some + graph.label(effect)
+        parts.append(f"{causes} on {target}{_later(graph, lag)}")
+    return ", and of ".join(parts)
+
+
+def _across(graph: TwinGraph, arrow: Arrow) -> str:
+    label = graph.label(arrow.cause)
+    return f"{label} in other units, {arrow.term}," if arrow.across else label
+
+
+def _later(graph: TwinGraph, lag: int) -> str:
+    if not lag:
+        return ""
+    period = _period(graph)
+    words = ("zero", "one", "two", "three", "four", "five", "six")
+    return f" {words[lag] if lag < len(words) else lag} {period}{'s' if lag > 1 else ''} later"
+
+
 def _absent(graph: TwinGraph) -> Iterator[Assumption]:
     for name in graph.indicators:
         if graph.twin.indicators[name].is_given:
             continue
-        parents = graph.parents(name)
-        label = graph.label(name)
-        rest = [one for one in graph.indicators if one != name and one not in parents]
-        # A lag that is not drawn is an absent cause too.
-        text = (
-            f"nothing else among the recorded indicators, and no other lag, acts directly on {label}"
-            if rest
-            else f"no lag other than those drawn acts directly on {label}"
-        )
+        parents = [graph.label(p) for p in graph.parents(name) if p != name]
+        if name in graph.parents(name):
+            parents.append("its own past")
+        text = f"Of all that is recorded, nothing acts directly on {graph.label(name)}"
+        if parents:
+            text += f" except, at the lags drawn, {_listed(parents)}"
         yield Assumption("absent cause", _sentence(text), (name,))
 
 
@@ -162,9 +186,12 @@ def _hidden(graph: TwinGraph) -> Iterator[Assumption]:
     declared = graph.twin.hidden_causes
     unit = graph.twin.unit.replace("_", " ")
     for name, hidden in declared.items():
-        level = "a period" if hidden.level == "period" else f"a {hidden.level.replace('_', ' ')}"
+        if hidden.level == "period":
+            what = f"a shock of a {_period(graph)}"
+        else:
+            what = f"a trait of a {hidden.level.replace('_', ' ')}"
         text = (
-            f"{graph.label(name)}, a trait of {level} that no column records, moves "
+            f"{graph.label(name)}, {what} that no column records, moves "
             f"{_listed([graph.label(one) for one in hidden.affects])}"
         )
         if hidden.because:
@@ -214,10 +241,8 @@ def _unit_effects(graph: TwinGraph) -> Iterator[Assumption]:
         if unit not in levels[name] and graph.twin.panel.period is not None:
             yield Assumption(
                 "unit effects",
-                _sentence(
-                    f"beyond its causes, {graph.label(name)} has no stable trait of a "
-                    f"{unit.replace('_', ' ')}"
-                ),
+                f"No stable trait of a {unit.replace('_', ' ')} moves {graph.label(name)}, except "
+                f"through its causes.",
                 (name,),
             )
 
@@ -233,7 +258,7 @@ def _levels(graph: TwinGraph, name: str) -> list[str]:
 def _period_shocks(graph: TwinGraph) -> Iterator[Assumption]:
     if graph.twin.panel.period is None:
         return
-    period = graph.twin.panel.period.frequency
+    period = _period(graph)
     shocked = {e.indicator for e in graph.group_effects if e.level == "period"}
     for a, b in _joined_pairs(graph):
         if {a, b} <= shocked:
@@ -261,8 +286,8 @@ def _past(graph: TwinGraph) -> Iterator[Assumption]:
         names = {arrow.effect for arrow in graph.arrows if arrow.lag}
         yield Assumption(
             "the past",
-            "What happened before the panel begins acts on what is fitted only through the recorded "
-            "lags, each unit's first values and its stable traits.",
+            "What happened before the panel begins acts on what is fitted only through the "
+            "recorded lags, each unit's first values and its stable traits.",
             tuple(name for name in graph.indicators if name in names),
         )
 
@@ -337,19 +362,8 @@ def _missing(graph: TwinGraph) -> Iterator[Assumption]:
             yield Assumption("missing", f"{claim}: {listed}.", names)
 
 
-def _lagged(graph: TwinGraph, arrow: Arrow) -> str:
-    label = graph.label(arrow.cause)
-    if arrow.across:
-        label += f" of the group ({arrow.term})"
-    if not arrow.lag:
-        return label
-    period = graph.twin.panel.period.frequency if graph.twin.panel.period else "period"
-    return f"{label} {_number(arrow.lag)} {period}{'s' if arrow.lag > 1 else ''} before"
-
-
-def _number(n: int) -> str:
-    words = ("zero", "one", "two", "three", "four", "five", "six")
-    return words[n] if n < len(words) else str(n)
+def _period(graph: TwinGraph) -> str:
+    return graph.twin.panel.period.frequency if graph.twin.panel.period else "period"
 
 
 def _listed(words: list[str], last: str = "and") -> str:

@@ -129,7 +129,10 @@ class CausalGraph:
         for node in sorted(unseen - set(named), key=node_name):
             _unknown(node, named)
         anonymous = {_hidden_name(members): members for members in sets}
-        explicit = [*arrows, *((cause, node) for cause, group in anonymous.items() for node in group)]
+        explicit = [
+            *arrows,
+            *((cause, node) for cause, group in anonymous.items() for node in group),
+        ]
         parents: dict[Node, list[Node]] = {node: [] for node in (*named, *anonymous)}
         children: dict[Node, list[Node]] = {node: [] for node in parents}
         for cause, effect in explicit:
@@ -139,7 +142,9 @@ class CausalGraph:
             "edges": arrows,
             "hidden": sets,
             "nodes": tuple(node for node in named if node not in unseen),
-            "latent": tuple(node for node in (*named, *anonymous) if node in unseen | set(anonymous)),
+            "latent": tuple(
+                node for node in (*named, *anonymous) if node in unseen | set(anonymous)
+            ),
             "_parents": {node: tuple(found) for node, found in parents.items()},
             "_children": {node: tuple(found) for node, found in children.items()},
             "_anonymous": frozenset(anonymous),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
 from dotwin.errors import SpecificationError
 from dotwin.graph.causal_graph import CausalGraph, Node, OpenPath
-from dotwin.graph.twin_graph import PAST, TwinGraph, is_exogenous
+from dotwin.graph.twin_graph import TwinGraph, is_exogenous
 
 __all__ = ["IdentificationVerdict", "licence"]
 
@@ -22,15 +22,18 @@ class IdentificationVerdict:
     status : {'licensed', 'not licensed'}
     reason : str
         One sentence for people.
-    open_path : OpenPath, optional
-        What the answer cannot hold fixed; None when licensed or when no path is to blame.
+    open_paths : tuple of OpenPath
+        What the answer cannot hold fixed: a shortest path, then one for each other hidden cause
+        that would confound alone. Empty when licensed or when no path is to blame. Indicators
+        have their names, ``x[+1]`` a period after the path's first; hidden causes their labels.
     conditioned_on : tuple of str
-        The indicators whose recorded history the answer holds fixed, as declared.
+        The indicators that the answer holds fixed because no intervention reaches them, as
+        declared; in a panel, the recorded past of every indicator comes on top.
     """
 
     status: Literal["licensed", "not licensed"]
     reason: str
-    open_path: OpenPath | None = None
+    open_paths: tuple[OpenPath, ...] = ()
     conditioned_on: tuple[str, ...] = ()
 
     @property
@@ -38,39 +41,49 @@ class IdentificationVerdict:
         """Whether the answer may be given without naming an assumption."""
         return self.status == "licensed"
 
+    @property
+    def open_path(self) -> OpenPath | None:
+        """The shortest of the open paths."""
+        return self.open_paths[0] if self.open_paths else None
+
     def __str__(self) -> str:
         return f"{self.status}: {self.reason}"
 
 
 def licence(
-    graph: TwinGraph, intervened: str | Collection[str], outcome: str, *, window: int = 3
+    graph: TwinGraph,
+    intervened: str | Collection[str],
+    outcome: str,
+    *,
+    natural: Collection[str] = (),
+    window: int = 3,
 ) -> IdentificationVerdict:
     r"""Judge whether intervening on some indicators has an identified effect on an outcome.
 
-    The forward simulation of a twin is the parametric g-formula: every indicator on which the
-    outcome depends is drawn from its own mechanism given its own causes, and an intervened one is
-    set. On the graph unrolled over a window, the simulation equals the truth when two things hold.
+    The forward simulation of a twin is the parametric g-formula [2]_: whatever the outcome depends
+    on is drawn from its own mechanism given its own causes, and an intervened indicator is set. On
+    the graph unrolled over a window, its contrasts are those of the system when two things hold.
 
-    1. *No open back door.* For an intervened indicator x at period k, and every later or equal
-       period of the outcome, no path that enters :math:`x_k` by an arrow is open given the
-       recorded history before it: the observed ancestors of treatment and outcome that come no
-       later than period k and that :math:`x_k` does not affect. This is the sequential back-door
-       criterion [1]_. Later interventions are left in the graph as the mechanisms make them, which
-       opens more paths than cutting them would: the verdict then also holds for changes that read
-       the natural value (shifts, scalings, bounds) and for pulses.
-    2. *Each mechanism stands alone.* For every simulated indicator v that can be told from its
-       past, v is independent of all earlier observed ancestors of treatment and outcome given its
-       own causes. Otherwise the product of the mechanisms is not the joint law of the data, even
-       where that law would identify the effect (a hidden cause of a mediator and the outcome, for
-       instance). This is what makes step 1's formula a product of fitted mechanisms.
+    1. *No open back door.* Take the interventions in the order of time (and of causes within a
+       period): :math:`x_1, x_2, \dots` No path that enters :math:`x_i` by an arrow leads to the
+       outcome, given what can be known apart from this and later interventions: all observed
+       ancestors of treatments and outcome that neither :math:`x_i` nor a later intervention
+       affects, once the arrows into later interventions are cut. This is the sequential back-door
+       criterion [1]_.
+    2. *Each step stands alone.* An indicator on the way from treatment to outcome is independent,
+       given its own causes, of everything else observed before it. Otherwise the product of the
+       fitted mechanisms is not the law of the data, even where that law would identify the effect:
+       a hidden cause of a step and of the outcome, say.
 
     Group effects, period shocks and walking trends enter one mechanism each and are parts of its
     model, so they count as known; that they are independent of one another is an assumption which
-    `TwinGraph.assumptions` states, not an open path. The same holds for the past before the
-    window: the recorded first periods, which every mechanism reads through its lags and first
-    values, stand between it and all that is simulated, because interventions begin after as many
-    periods as the longest lag. It matters where a hidden cause reaches through it to later periods.
-    Declared hidden causes count as unknown.
+    `TwinGraph.assumptions` states, not an open path. The past before the window is closed off by
+    the recorded first periods, which the mechanisms read through their lags and first values:
+    interventions begin after as many periods as the longest lag. A hidden cause that persists from
+    the past stays open, because declared hidden causes count as unknown.
+
+    Where a declared hidden cause joins only indicators that no intervention reaches, it concerns
+    how they vary together, a matter of forecasting them and not of this verdict.
 
     The criterion is sufficient, not necessary: what is not licensed here may still be identified
     by another strategy, such as the front door.
@@ -79,11 +92,15 @@ def licence(
     ----------
     graph : TwinGraph
     intervened : str or collection of str
-        The indicators that are set, jointly and in every period from the start of the window.
+        The indicators that are changed, jointly and in every period from the start of the window.
     outcome : str
+    natural : collection of str
+        Those among them whose own mechanism goes on to matter: because the change reads the natural
+        value (shifts, scalings, bounds, policies) or because it ends. Arrows into their later
+        periods are then left in place, which opens more paths, and condition 2 holds for them too.
     window : int
-        Periods simulated after the longest chain of lags from treatment to outcome has been run
-        through; structure repeats itself from period to period, so more of them add nothing.
+        Periods simulated beyond the longest chain of lags from treatment to outcome; the structure
+        repeats itself from period to period, so more of them add nothing.
 
     Returns
     -------
@@ -116,11 +133,15 @@ def licence(
     chosen = {intervened} if isinstance(intervened, str) else set(intervened)
     if not chosen:
         raise SpecificationError("name at least one indicator that the intervention changes.")
+    if strangers := sorted(set(natural) - chosen):
+        raise SpecificationError(
+            f"{', '.join(strangers)}: 'natural' names indicators that are not intervened on."
+        )
     reaching = tuple(name for name in sorted(chosen) if graph.reaches(name, outcome))
     what, of = _listed(graph, chosen), graph.label(outcome)
+    if outcome in chosen and (outcome not in natural or not reaching):
+        return _verdict("licensed", f"{of} is what the intervention itself sets.")
     if not reaching:
-        if outcome in chosen:
-            return _verdict("licensed", f"{of} is what the intervention itself sets.")
         return _verdict(
             "licensed",
             f"no chain of causes leads from {what} to {of}, so the effect is exactly zero.",
@@ -129,32 +150,32 @@ def licence(
         if (problem := _undeclared(graph, name)) is not None:
             return _verdict("not licensed", problem)
 
-    query = _Query(graph, reaching, outcome, window)
+    query = _Query(graph, reaching, outcome, frozenset(natural), window)
     held = query.conditioned_on()
-    if (path := query.back_door()) is not None:
-        named = query.named(path)
+    if paths := query.all_open(query.back_door):
         return _verdict(
             "not licensed",
             f"{_listed(graph, reaching)} and {of} move together for a reason that no column "
-            f"records: {named}.",
-            named,
+            f"records: {'; '.join(map(str, paths))}.",
+            paths,
             held,
         )
-    if (path := query.joined_mechanisms()) is not None:
-        named = query.named(path)
+    if paths := query.all_open(query.joined_mechanisms):
         return _verdict(
             "not licensed",
-            f"on the way to {of}, two mechanisms share a cause that no column records, so "
-            f"simulating them one by one is not the truth: {named}.",
-            named,
+            f"on the way to {of}, a step shares with what came before it a cause that no column "
+            f"records, so it cannot be simulated by itself: {'; '.join(map(str, paths))}.",
+            paths,
             held,
         )
-    others = [name for name in held if name not in chosen]
-    history = f" given the recorded history of {_listed(graph, others)}" if others else ""
+    fixed = [_listed(graph, held)] if held else []
+    if graph.twin.panel.period is not None:
+        fixed.append("the recorded past")
+    history = f", with {' and '.join(fixed)} held fixed" if fixed else ""
     return _verdict(
         "licensed",
         f"on the declared graph, nothing unrecorded moves both {what} and {of}{history}.",
-        None,
+        (),
         held,
     )
 
@@ -163,11 +184,14 @@ class _Query:
     """One question on the unrolled graph, with what is known and what is simulated."""
 
     def __init__(
-        self, graph: TwinGraph, treatments: tuple[str, ...], outcome: str, window: int
+        self,
+        graph: TwinGraph,
+        treatments: tuple[str, ...],
+        outcome: str,
+        natural: frozenset[str],
+        window: int,
     ) -> None:
-        self.graph, self.treatments, self.outcome = graph, treatments, outcome
-        # Before the window's first intervention every mechanism has all its lags inside it.
-        self.first = graph.max_lag
+        self.graph, self.outcome, self.natural = graph, outcome, natural
         between = [
             name
             for name in graph.indicators
@@ -179,92 +203,107 @@ class _Query:
             for name in between
         )
         in_time = graph.twin.panel.period is not None
+        # The first intervention finds every mechanism's lags inside the window.
+        self.first = graph.max_lag
         self.last = self.first + longest + window - 1 if in_time else 0
         self.unrolled: CausalGraph = graph.unroll(self.last + 1)
-        self.modelled = frozenset(
-            node
-            for node in self.unrolled.latent
-            if (node if isinstance(node, str) else node[0])
-            in {effect.name for effect in graph.group_effects}
-        )
-        ends = [(outcome, t) for t in range(self.first, self.last + 1)]
-        starts = [(name, t) for name in treatments for t in range(self.first, self.last + 1)]
+        parts = {effect.name for effect in graph.group_effects}
+        self.modelled = frozenset(n for n in self.unrolled.latent if _name(n) in parts)
+        span = range(self.first, self.last + 1)
+        self.plan: list[Node] = [(n, t) for t in span for n in graph.order() if n in treatments]
+        self.ends = frozenset[Node]((outcome, t) for t in span)
         observed = frozenset(self.unrolled.nodes)
-        relevant = self.unrolled.ancestors([*ends, *starts]) | set(ends) | set(starts)
-        # Declared period by period, causes first: an order in which no cause follows its effect.
-        self.order = self.unrolled.nodes
-        self.relevant = relevant & observed
+        causes = self.unrolled.ancestors([*self.ends, *self.plan])
+        self.relevant = (causes & observed) | self.ends | set(self.plan)
 
     def conditioned_on(self) -> tuple[str, ...]:
-        names = {node[0] for node in self.relevant if isinstance(node, tuple)} - {self.outcome}
-        return tuple(name for name in self.graph.indicators if name in names)
+        names = {_name(node) for node in self.relevant}
+        reached = {_name(node) for node in self.unrolled.descendants(self.plan)}
+        return tuple(
+            name
+            for name in self.graph.indicators
+            if name in names - reached and (name, self.first) not in self.plan
+        )
 
-    def back_door(self) -> OpenPath | None:
-        """Return the shortest path that step 1 finds open."""
+    def all_open(
+        self, search: Callable[[frozenset[Node]], OpenPath | None]
+    ) -> tuple[OpenPath, ...]:
+        """Return the path that a search finds, and those left by each hidden cause alone."""
+        if (shortest := search(frozenset())) is None:
+            return ()
+        hidden = self.graph.twin.hidden_causes
+        found = {self._named(shortest): None}
+        for name in hidden:
+            others = frozenset(
+                n for n in self.unrolled.latent if _name(n) in hidden.keys() - {name}
+            )
+            if (path := search(others)) is not None:
+                found[self._named(path)] = None
+        return tuple(found)
+
+    def back_door(self, known: frozenset[Node]) -> OpenPath | None:
+        """Return the shortest path that condition 1 finds open."""
         found: list[OpenPath] = []
-        for k in range(self.first, self.last + 1):
-            for name in self.treatments:
-                treated: Node = (name, k)
-                affected = self.unrolled.descendants(treated)
-                history = {
-                    node
-                    for node in self.relevant - affected - {treated}
-                    if isinstance(node, tuple) and node[1] <= k
-                }
-                # Where no path of causes from this period is left, nothing is confounded.
-                ends = {(self.outcome, t) for t in range(k, self.last + 1)} & affected
-                if not ends:
-                    continue
-                path = self.unrolled.open_path(
-                    treated, ends, history | self.modelled, without_arrows_out_of=[treated]
-                )
-                if path is not None:
-                    found.append(path)
+        for i, treated in enumerate(self.plan):
+            later = self.plan[i + 1 :]
+            cut = [node for node in later if _name(node) not in self.natural]
+            affected = self.unrolled.descendants([treated, *later])
+            history = self.relevant - affected - {treated, *later}
+            ends = self.ends & self.unrolled.descendants(treated)
+            if not ends:
+                continue
+            path = self.unrolled.open_path(
+                treated,
+                ends,
+                history | self.modelled | known,
+                without_arrows_into=cut,
+                without_arrows_out_of=[treated],
+            )
+            if path is not None:
+                found.append(path)
         return min(found, key=lambda path: len(path.nodes), default=None)
 
-    def joined_mechanisms(self) -> OpenPath | None:
-        """Return the shortest path that step 2 finds open."""
-        set_here = {(name, t) for name in self.treatments for t in range(self.first, self.last + 1)}
-        needed = {(self.outcome, t) for t in range(self.first, self.last + 1)}
-        waiting = list(needed)
-        simulated = set(needed)
-        while waiting:  # ancestors of the outcome, not through what is set
+    def joined_mechanisms(self, known: frozenset[Node]) -> OpenPath | None:
+        """Return the shortest path that condition 2 finds open."""
+        fixed = {node for node in self.plan if _name(node) not in self.natural}
+        simulated: set[Node] = set(self.ends)
+        waiting: list[Node] = list(self.ends)
+        while waiting:  # ancestors of the outcome, other than through what is set
             for parent in self.unrolled.parents(waiting.pop()):
-                if parent in self.relevant and parent not in simulated | set_here:
+                if parent in self.relevant and parent not in simulated | fixed:
                     simulated.add(parent)
                     waiting.append(parent)
-        place = {node: i for i, node in enumerate(self.order)}
-        latest: dict[str, Node] = {}
-        for node in sorted(simulated, key=place.__getitem__):
-            name, t = node
-            indicator = self.graph.twin.indicators[str(name)]
-            if isinstance(t, int) and t >= self.first and not indicator.is_given:
-                latest[str(name)] = node
+        steps = simulated & self.unrolled.descendants(self.plan)
+        # Period by period, causes first: the order in which the simulation draws. A step's last
+        # period has seen the most, so it stands for the earlier ones.
+        order = [node for node in self.unrolled.nodes if node in self.relevant]
+        last = {_name(node): i for i, node in enumerate(order) if node in steps}
         found: list[OpenPath] = []
-        for node in latest.values():
-            causes = set(self.unrolled.parents(node))
-            earlier = {n for n in self.order[: place[node]] if n in self.relevant} - causes
-            if earlier:
-                path = self.unrolled.open_path(
-                    node, earlier, (causes & self.relevant) | self.modelled
-                )
+        for i in last.values():
+            causes = set(self.unrolled.parents(order[i])) & self.relevant
+            if earlier := set(order[:i]) - causes:
+                path = self.unrolled.open_path(order[i], earlier, causes | self.modelled | known)
                 if path is not None:
                     found.append(path)
         return min(found, key=lambda path: len(path.nodes), default=None)
 
-    def named(self, path: OpenPath) -> OpenPath:
-        """Return the path in names for people, periods counted from the path's first node."""
+    def _named(self, path: OpenPath) -> OpenPath:
+        """Return the path in names for people, periods counted from its first node."""
         origin = path.nodes[0][1] if isinstance(path.nodes[0], tuple) else self.last
         names: list[Node] = []
         for node in path.nodes:
-            name, t = node if isinstance(node, tuple) else (node, origin)
+            name = _name(node)
             if name in self.graph.twin.hidden_causes:
                 names.append(self.graph.label(name))
-            elif t == origin or name == PAST:
+            elif isinstance(node, str) or node[1] == origin:
                 names.append(name)
             else:
-                names.append(f"{name}[{int(t) - int(origin):+d}]")
+                names.append(f"{name}[{node[1] - origin:+d}]")
         return OpenPath(tuple(names), path.arrows)
+
+
+def _name(node: Node) -> str:
+    return node if isinstance(node, str) else node[0]
 
 
 def _undeclared(graph: TwinGraph, name: str) -> str | None:
@@ -289,8 +328,8 @@ def _listed(graph: TwinGraph, names: Collection[str]) -> str:
 def _verdict(
     status: Literal["licensed", "not licensed"],
     reason: str,
-    open_path: OpenPath | None = None,
+    open_paths: tuple[OpenPath, ...] = (),
     conditioned_on: tuple[str, ...] = (),
 ) -> IdentificationVerdict:
     sentence = reason[0].upper() + reason[1:]
-    return IdentificationVerdict(status, sentence, open_path, conditioned_on)
+    return IdentificationVerdict(status, sentence, open_paths, conditioned_on)

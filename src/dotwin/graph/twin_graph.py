@@ -262,8 +262,7 @@ class TwinGraph:
         stable: list[Node] = []
         for arrow in self.arrows:
             edges += [
-                ((arrow.cause, t - arrow.lag), (arrow.effect, t))
-                for t in range(arrow.lag, periods)
+                ((arrow.cause, t - arrow.lag), (arrow.effect, t)) for t in range(arrow.lag, periods)
             ]
         for effect in self.group_effects:
             per_period = effect.level == "period"
@@ -417,7 +416,7 @@ def _reads(twin: Twin, expression: Expr, across: bool) -> Iterator[tuple[str, in
 
 
 def _group_effects(twin: Twin, name: str, indicator: Indicator) -> Iterator[GroupEffect]:
-    """Yield the unknowns that a mechanism's groups share; slopes go with their group's intercept."""
+    """Yield the unknowns that a mechanism's groups share, slopes with their intercepts."""
     levels = dict.fromkeys(indicator.pooling)
     every_cause = list(indicator.causes.values())
     if indicator.zeros is not None:

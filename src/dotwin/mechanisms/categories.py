@@ -29,7 +29,7 @@ class CumulativeLogit(DiscreteFamily):
     def _edges(
         self, y: ArrayLike, eta: ArrayLike, extra: Extra
     ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-        """Cutpoints below and above category y, minus eta; and whether y is a category."""
+        """Cutpoints below and above category y, and whether y is a category."""
         cuts = self.cutpoints(extra)
         y, eta = np.asarray(y, dtype=float), np.asarray(eta, dtype=float)
         shape = np.broadcast_shapes(y.shape, eta.shape, cuts.shape[:-1])
@@ -38,8 +38,8 @@ class CumulativeLogit(DiscreteFamily):
         padded = np.broadcast_to(padded, (*shape, padded.shape[-1]))
         possible = self.support.contains(y) & (y <= cuts.shape[-1])
         index = np.broadcast_to(np.where(possible, y, 0.0).astype(np.intp), shape)[..., None]
-        below = np.take_along_axis(padded, index, axis=-1)[..., 0] - eta
-        above = np.take_along_axis(padded, index + 1, axis=-1)[..., 0] - eta
+        below = np.take_along_axis(padded, index, axis=-1)[..., 0]
+        above = np.take_along_axis(padded, index + 1, axis=-1)[..., 0]
         return below, above, np.broadcast_to(possible, shape)
 
     def logp(
@@ -49,15 +49,17 @@ class CumulativeLogit(DiscreteFamily):
         from scipy import special
 
         below, above, possible = self._edges(y, eta, extra)
+        eta = np.asarray(eta, dtype=float)
         # expit(b) - expit(a) = expit(b) expit(-a) (1 - exp(a - b)): no cancellation
-        inside = special.log_expit(above) + special.log_expit(-below) + log1mexp(below - above)
+        inside = special.log_expit(above - eta) + special.log_expit(eta - below)
+        inside = inside + log1mexp(below - above)
         return np.where(possible, inside, -np.inf)
 
     def _cut_above(self, y: ArrayLike, eta: ArrayLike, extra: Extra) -> FloatArray:
         cuts = self.cutpoints(extra)
         inside = np.clip(np.floor(np.asarray(y, dtype=float)), -1.0, cuts.shape[-1])
         _, above, _ = self._edges(np.maximum(inside, 0.0), eta, extra)
-        return np.where(inside < 0, -np.inf, above)
+        return np.where(inside < 0, -np.inf, above - np.asarray(eta, dtype=float))
 
     def cdf(
         self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
@@ -140,19 +142,19 @@ class Ordinal(CumulativeLogit):
 
         cuts = pt.as_tensor_variable(extra["cutpoints"])
         y = pt.as_tensor_variable(y)
-        latent = cuts - pt.shape_padright(pt.as_tensor_variable(eta))
+        eta = pt.as_tensor_variable(eta)
         top = cuts.shape[-1]
         column = pt.arange(top)
         # one-hot selection keeps every broadcast shape and its gradient
         own = pt.shape_padright(y)
-        above = pt.sum(pt.switch(pt.eq(column, own), latent, 0.0), axis=-1)
-        below = pt.sum(pt.switch(pt.eq(column, own - 1), latent, 0.0), axis=-1)
+        above = pt.sum(pt.switch(pt.eq(column, own), cuts, 0.0), axis=-1)
+        below = pt.sum(pt.switch(pt.eq(column, own - 1), cuts, 0.0), axis=-1)
         first, last = pt.le(y, 0), pt.ge(y, top)
         gap = pt.switch(first | last, -1.0, below - above)
         inside = pt.switch(first | last, 0.0, pt.log(-pt.expm1(gap)))
         logp = (
-            pt.switch(last, 0.0, -pt.softplus(-above))
-            + pt.switch(first, 0.0, -pt.softplus(below))
+            pt.switch(last, 0.0, -pt.softplus(eta - above))
+            + pt.switch(first, 0.0, -pt.softplus(below - eta))
             + inside
         )
         return pt.switch(pt.lt(y, 0) | pt.gt(y, top), -np.inf, logp)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 type FloatArray = NDArray[np.float64]
 
 _HALF_LOG_TWO_PI = 0.5 * np.log(2.0 * np.pi)
+_UNDERFLOW = 1e-280
+_LONGEST_FRACTION = 1000
 _LARGEST = float(np.finfo(float).max)
 _LARGEST_SHARE = float(np.nextafter(1.0, 0.0))
 
@@ -32,7 +34,8 @@ def _array(x: ArrayLike) -> FloatArray:
     return np.asarray(x, dtype=float)
 
 
-def _normal_score(v: ArrayLike) -> FloatArray:
+def normal_score(v: ArrayLike) -> FloatArray:
+    """Standard normal value at signed tail noise."""
     from scipy import special
 
     return by_tail(v, special.ndtri, lambda m: -special.ndtri(m))
@@ -43,6 +46,17 @@ def _mills(z: FloatArray) -> FloatArray:
     from scipy import special
 
     return np.asarray(np.exp(-0.5 * z * z - _HALF_LOG_TWO_PI - special.log_ndtr(-z)))
+
+
+def _log_ndtr_pt(z: Any) -> TensorVariable:
+    """Log of the normal distribution function as a PyTensor graph, precise in both tails."""
+    import pytensor.tensor as pt
+
+    # a bare 2.0 would become a single-precision constant, and its root a wrong digit 8
+    root = np.asarray(np.sqrt(2.0))
+    far = pt.lt(z, -1.0)
+    tail = pt.log(0.5 * pt.erfcx(-pt.switch(far, z, -1.0) / root)) - 0.5 * z * z
+    return pt.switch(far, tail, pt.log1p(-0.5 * pt.erfc(pt.switch(far, -1.0, z) / root)))
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,7 @@ class Normal(ContinuousFamily):
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Value at signed tail noise."""
-        return self.link_function.inverse(eta) + _array(extra["residual_sd"]) * _normal_score(v)
+        return self.link_function.inverse(eta) + _array(extra["residual_sd"]) * normal_score(v)
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
         """Expectation."""
@@ -123,22 +137,22 @@ class Normal(ContinuousFamily):
 
     def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
         """Log P(Y > y)."""
-        from pymc.distributions.dist_math import normal_lccdf
-
-        return normal_lccdf(self.link_function.inverse_pt(eta), extra["residual_sd"], y)
+        mu = self.link_function.inverse_pt(eta)
+        return _log_ndtr_pt((mu - y) / extra["residual_sd"])
 
 
 def _student_tail(t: FloatArray, nu: FloatArray) -> FloatArray:
     """P(T > t) of Student's t, precise for t > 0 (and by symmetry elsewhere)."""
     from scipy import special
 
-    size = np.abs(t)
-    with np.errstate(over="ignore", divide="ignore"):
-        square = size * size
-        # I_x(nu/2, 1/2) at x = nu / (nu + t**2); for x > 1/2 through its complement
-        far = 0.5 * special.betainc(0.5 * nu, 0.5, nu / (nu + square))
-        near = 0.5 * special.betaincc(0.5, 0.5 * nu, square / (nu + square))
-    tail = np.where(square > nu, far, near)
+    with np.errstate(over="ignore"):
+        square = t * t
+    total = nu + square
+    # I_x(nu/2, 1/2) at x = nu / (nu + t**2); for x > 1/2 through its complement
+    far = square > nu
+    tail = np.empty(t.shape)
+    tail[far] = 0.5 * special.betainc(0.5 * nu[far], 0.5, nu[far] / total[far])
+    tail[~far] = 0.5 * special.betaincc(0.5, 0.5 * nu[~far], square[~far] / total[~far])
     return np.where(t >= 0, tail, 1.0 - tail)
 
 
@@ -146,10 +160,14 @@ def _student_score(m: FloatArray, nu: FloatArray) -> FloatArray:
     """Positive t with P(T > t) = m, for m in (0, 0.5]."""
     from scipy import special
 
-    x = special.betaincinv(0.5 * nu, 0.5, 2.0 * m)
-    rest = special.betaincinv(0.5, 0.5 * nu, 1.0 - 2.0 * m)
+    # t**2 / (nu + t**2) is beta(1/2, nu/2); near 1 its complement keeps the digits
+    share = special.betainccinv(0.5, 0.5 * nu, 2.0 * m)
+    rest = 1.0 - share
+    far = share > 0.5
+    if far.any():
+        rest[far] = special.betaincinv(0.5 * nu[far], 0.5, 2.0 * m[far])
     with np.errstate(divide="ignore"):
-        return np.asarray(np.sqrt(nu * np.where(x < 0.5, (1.0 - x) / x, rest / (1.0 - rest))))
+        return np.asarray(np.sqrt(nu * np.where(far, (1.0 - rest) / rest, share / rest)))
 
 
 @dataclass(frozen=True)
@@ -201,6 +219,15 @@ class StudentT(ContinuousFamily):
         """P(Y > y)."""
         z, nu = self._score(y, eta, extra)
         return _student_tail(z, nu)
+
+    def tails(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """P(Y <= y) and P(Y > y) together."""
+        z, nu = self._score(y, eta, extra)
+        small = _student_tail(np.abs(z), nu)
+        large = 1.0 - small
+        return np.where(z < 0, small, large), np.where(z < 0, large, small)
 
     def quantile(
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
@@ -305,7 +332,7 @@ class Lognormal(ContinuousFamily):
     ) -> FloatArray:
         """Value at signed tail noise."""
         with np.errstate(over="ignore", under="ignore"):
-            y = np.exp(_array(eta) + _array(extra["residual_sd"]) * _normal_score(v))
+            y = np.exp(_array(eta) + _array(extra["residual_sd"]) * normal_score(v))
         return np.clip(y, SMALLEST_TAIL, _LARGEST)
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
@@ -341,11 +368,48 @@ class Lognormal(ContinuousFamily):
     def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
         """Log P(Y > y)."""
         import pytensor.tensor as pt
-        from pymc.distributions.dist_math import normal_lccdf
 
         positive = pt.gt(y, 0.0)
-        inside = normal_lccdf(eta, extra["residual_sd"], pt.log(pt.switch(positive, y, 1.0)))
-        return pt.switch(positive, inside, 0.0)
+        log_y = pt.log(pt.switch(positive, y, 1.0))
+        return pt.switch(positive, _log_ndtr_pt((eta - log_y) / extra["residual_sd"]), 0.0)
+
+
+def gamma_score(v: ArrayLike, shape: ArrayLike) -> FloatArray:
+    """Gamma value of scale 1 at signed tail noise."""
+    from scipy import special
+
+    return by_tail(
+        v,
+        lambda m, a: special.gammaincinv(a, m),
+        lambda m, a: special.gammainccinv(a, m),
+        shape,
+    )
+
+
+def _log_gamma_upper(shape: FloatArray, x: FloatArray) -> FloatArray:
+    """Log of the regularised upper incomplete gamma far above the mean, by continued fraction.
+
+    References
+    ----------
+    Legendre's fraction, NIST Digital Library of Mathematical Functions, 8.9.2,
+    https://dlmf.nist.gov/8.9.E2, evaluated from the front by Lentz's method.
+    """
+    from scipy import special
+
+    b = x + 1.0 - shape
+    d = 1.0 / b
+    c = np.full(x.shape, np.inf)
+    fraction = d.copy()
+    for i in range(1, _LONGEST_FRACTION):
+        a = -i * (i - shape)
+        b = b + 2.0
+        d = 1.0 / (a * d + b)
+        c = b + a / c
+        factor = c * d
+        fraction = fraction * factor
+        if np.all(np.abs(factor - 1.0) < np.finfo(float).eps):
+            break
+    return np.asarray(shape * np.log(x) - x - special.gammaln(shape) + np.log(fraction))
 
 
 @dataclass(frozen=True)
@@ -403,15 +467,28 @@ class Gamma(ContinuousFamily):
         x, shape = self._scaled(y, eta, extra)
         return np.asarray(special.gammaincc(shape, x))
 
+    def logsf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Log P(Y > y), also where the probability underflows."""
+        from scipy import special
+
+        x, shape = self._scaled(y, eta, extra)
+        tail = np.asarray(special.gammaincc(shape, x))
+        with np.errstate(divide="ignore"):
+            out = np.array(np.log(tail))
+        deep = tail < _UNDERFLOW
+        if deep.any():
+            out[deep] = _log_gamma_upper(shape[deep], x[deep])
+        return out
+
     def quantile(
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Value at signed tail noise."""
-        from dotwin.mechanisms.inverses import gamma_lower, gamma_upper
-
         shape = _array(extra["dispersion"])
         with np.errstate(over="ignore", under="ignore"):
-            y = np.exp(_array(eta)) * (by_tail(v, gamma_lower, gamma_upper, shape) / shape)
+            y = np.exp(_array(eta)) * (gamma_score(v, shape) / shape)
         return np.clip(y, SMALLEST_TAIL, _LARGEST)
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
@@ -501,9 +578,14 @@ class Beta(ContinuousFamily):
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Value at signed tail noise; kept inside the open interval."""
-        from dotwin.mechanisms.inverses import beta_lower, beta_upper
+        from scipy import special
 
-        y = by_tail(v, beta_lower, beta_upper, *self._shapes(eta, extra))
+        y = by_tail(
+            v,
+            lambda m, a, b: special.betaincinv(a, b, m),
+            lambda m, a, b: special.betainccinv(a, b, m),
+            *self._shapes(eta, extra),
+        )
         return np.clip(y, SMALLEST_TAIL, _LARGEST_SHARE)
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
@@ -544,8 +626,11 @@ class Beta(ContinuousFamily):
         import pytensor.tensor as pt
 
         kappa = extra["dispersion"]
-        x = pt.clip(y, 0.0, 1.0)
-        return pt.log(pt.betainc(kappa * pt.sigmoid(-eta), kappa * pt.sigmoid(eta), 1.0 - x))
+        possible = pt.gt(y, 0.0)
+        # at 0 nothing is cut off, and the gradient of the tail is undefined
+        rest = 1.0 - pt.minimum(pt.switch(possible, y, 0.5), 1.0)
+        tail = pt.betainc(kappa * pt.sigmoid(-eta), kappa * pt.sigmoid(eta), rest)
+        return pt.switch(possible, pt.log(tail), 0.0)
 
 
 def beta_shapes(eta: ArrayLike, kappa: ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     from pytensor.tensor import TensorVariable
 
 type FloatArray = NDArray[np.float64]
+type TailFunction = Callable[..., FloatArray]
 
 _UNDERFLOW = 1e-280  # tails below this are summed relative to their first term
+_LONGEST_SERIES = 10_000
+_SERIES_TERMS = 12  # terms of that sum in a graph: there each is far below the one before
 
 
 def _array(x: ArrayLike) -> FloatArray:
@@ -47,8 +51,39 @@ class CountFamily(DiscreteFamily):
     """Counts whose truncated moments are tails of a sister distribution."""
 
     def log_zero(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
-        """Log P(Y = 0), precise also near 0."""
+        """Log P(Y = 0), relatively precise also where it is near 0."""
         return self.logp(0.0, eta, extra, trials)
+
+    @abstractmethod
+    def _tail_functions(self) -> tuple[TailFunction, TailFunction]:
+        """The distribution function and its complement, each precise where it is small."""
+
+    @abstractmethod
+    def _parameters(
+        self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None
+    ) -> tuple[FloatArray, ...]:
+        """What the tail functions take after the count."""
+
+    def tails(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """P(Y <= y) and P(Y > y) together."""
+        mean = self.mean(eta, extra, trials)
+        log_zero = self.log_zero(eta, extra, trials)
+        parameters = self._parameters(eta, extra, trials)
+        return counts.both_tails(y, mean, log_zero, *self._tail_functions(), *parameters)
+
+    def cdf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """P(Y <= y)."""
+        return self.tails(y, eta, extra, trials)[0]
+
+    def sf(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """P(Y > y)."""
+        return self.tails(y, eta, extra, trials)[1]
 
     @abstractmethod
     def pymc_log_zero(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
@@ -92,6 +127,11 @@ class CountFamily(DiscreteFamily):
             total = total + term
         return np.asarray(total)
 
+
+@dataclass(frozen=True)
+class SeriesFamily(CountFamily):
+    """Counts whose tail is an incomplete gamma or beta function."""
+
     def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
         """Log P(Y > y) as a PyTensor graph; by its series where it underflows."""
         import pytensor.tensor as pt
@@ -102,7 +142,8 @@ class CountFamily(DiscreteFamily):
         deep = pt.lt(tail, _UNDERFLOW)
         total: Any = 1.0
         for step in range(_SERIES_TERMS, 0, -1):
-            total = 1.0 + pt.clip(self._pymc_ratio(inside + step, eta, extra, trials), 0.0, 1.0) * total
+            ratio = pt.clip(self._pymc_ratio(inside + step, eta, extra, trials), 0.0, 1.0)
+            total = 1.0 + ratio * total
         series = self.pymc_logp(inside, eta, extra, trials) + pt.log(total)
         at_one = pt.log(-pt.expm1(self.pymc_log_zero(eta, extra, trials)))
         general = pt.switch(deep, series, pt.log(pt.switch(deep, 1.0, tail)))
@@ -117,12 +158,9 @@ class CountFamily(DiscreteFamily):
         """P(Y = k) / P(Y = k - 1) as a PyTensor graph."""
 
 
-_LONGEST_SERIES = 10_000
-_SERIES_TERMS = 12
-
 
 @dataclass(frozen=True)
-class Poisson(CountFamily):
+class Poisson(SeriesFamily):
     """Poisson with mean exp(eta)."""
 
     name: str = "poisson"
@@ -144,17 +182,13 @@ class Poisson(CountFamily):
         safe = np.where(possible, y, 0.0)
         return np.where(possible, safe * eta - _exp(eta) - special.gammaln(safe + 1.0), -np.inf)
 
-    def cdf(
-        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
-    ) -> FloatArray:
-        """P(Y <= y)."""
-        return counts.poisson_cdf(y, _exp(eta))
+    def _tail_functions(self) -> tuple[TailFunction, TailFunction]:
+        return counts.poisson_cdf, counts.poisson_sf
 
-    def sf(
-        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
-    ) -> FloatArray:
-        """P(Y > y)."""
-        return counts.poisson_sf(y, _exp(eta))
+    def _parameters(
+        self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None
+    ) -> tuple[FloatArray, ...]:
+        return (_exp(eta),)
 
     def quantile(
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
@@ -211,7 +245,7 @@ class Poisson(CountFamily):
 
 
 @dataclass(frozen=True)
-class NegativeBinomial(CountFamily):
+class NegativeBinomial(SeriesFamily):
     """Negative binomial with mean mu = exp(eta) and variance mu + mu**2 / dispersion."""
 
     name: str = "negative_binomial"
@@ -243,17 +277,13 @@ class NegativeBinomial(CountFamily):
         )
         return np.where(possible, inside, -np.inf)
 
-    def cdf(
-        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
-    ) -> FloatArray:
-        """P(Y <= y)."""
-        return counts.negative_binomial_cdf(y, _exp(eta), _array(extra["dispersion"]))
+    def _tail_functions(self) -> tuple[TailFunction, TailFunction]:
+        return counts.negative_binomial_cdf, counts.negative_binomial_sf
 
-    def sf(
-        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
-    ) -> FloatArray:
-        """P(Y > y)."""
-        return counts.negative_binomial_sf(y, _exp(eta), _array(extra["dispersion"]))
+    def _parameters(
+        self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None
+    ) -> tuple[FloatArray, ...]:
+        return (_exp(eta), _array(extra["dispersion"]))
 
     def quantile(
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
@@ -323,7 +353,7 @@ class NegativeBinomial(CountFamily):
 
 
 @dataclass(frozen=True)
-class Binomial(CountFamily):
+class Binomial(SeriesFamily):
     """Binomial: successes in ``trials`` with probability expit(eta)."""
 
     name: str = "binomial"
@@ -348,17 +378,13 @@ class Binomial(CountFamily):
         inside = choose + safe * special.log_expit(eta) + (n - safe) * special.log_expit(-eta)
         return np.where(possible, inside, -np.inf)
 
-    def cdf(
-        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
-    ) -> FloatArray:
-        """P(Y <= y)."""
-        return counts.binomial_cdf(y, _trials(trials), eta)
+    def _tail_functions(self) -> tuple[TailFunction, TailFunction]:
+        return counts.binomial_cdf, counts.binomial_sf
 
-    def sf(
-        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
-    ) -> FloatArray:
-        """P(Y > y)."""
-        return counts.binomial_sf(y, _trials(trials), eta)
+    def _parameters(
+        self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None
+    ) -> tuple[FloatArray, ...]:
+        return (_trials(trials), _array(eta))
 
     def quantile(
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
@@ -431,11 +457,17 @@ class BetaBinomial(CountFamily):
     discrete: bool = True
     needs_trials: bool = True
     dispersion: tuple[DispersionParameter, ...] = (
-        dispersion_parameter("precision: shares scatter with variance mean (1 - mean) / (1 + dispersion)"),
+        dispersion_parameter(
+            "precision: shares scatter with variance mean (1 - mean) / (1 + dispersion)"
+        ),
     )
 
     def _shapes(self, eta: ArrayLike, extra: Extra) -> tuple[FloatArray, FloatArray]:
         return beta_shapes(eta, extra["dispersion"])
+
+    def log_zero(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
+        """Log P(Y = 0), relatively precise also where it is near 0."""
+        return counts.beta_binomial_log_zero(_trials(trials), *self._shapes(eta, extra))
 
     def logp(
         self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
@@ -447,17 +479,13 @@ class BetaBinomial(CountFamily):
         inside = counts.beta_binomial_logpmf(safe, n, *self._shapes(eta, extra))
         return np.where(possible, inside, -np.inf)
 
-    def cdf(
-        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
-    ) -> FloatArray:
-        """P(Y <= y)."""
-        return counts.beta_binomial_cdf(y, _trials(trials), *self._shapes(eta, extra))
+    def _tail_functions(self) -> tuple[TailFunction, TailFunction]:
+        return counts.beta_binomial_cdf, counts.beta_binomial_sf
 
-    def sf(
-        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
-    ) -> FloatArray:
-        """P(Y > y)."""
-        return counts.beta_binomial_sf(y, _trials(trials), *self._shapes(eta, extra))
+    def _parameters(
+        self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None
+    ) -> tuple[FloatArray, ...]:
+        return (_trials(trials), *self._shapes(eta, extra))
 
     def quantile(
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
@@ -529,8 +557,25 @@ class BetaBinomial(CountFamily):
         fail = pt.gammaln(b + trials) - pt.gammaln(b)
         return fail - (pt.gammaln(kappa + trials) - pt.gammaln(kappa))
 
-    def _pymc_tail(self, first: Any, eta: Any, extra: Extra, trials: Any) -> TensorVariable:
-        raise NotImplementedError
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+        """Log P(Y > y) as a PyTensor graph: the sum of its terms up to the largest trials."""
+        import pytensor.tensor as pt
 
-    def _pymc_ratio(self, k: Any, eta: Any, extra: Extra, trials: Any) -> TensorVariable:
-        raise NotImplementedError
+        n = pt.shape_padright(pt.as_tensor_variable(trials))
+        count = pt.arange(pt.max(n).astype("int64") + 1)
+        kappa = pt.shape_padright(pt.as_tensor_variable(extra["dispersion"]))
+        wide = pt.shape_padright(pt.as_tensor_variable(eta))
+        a, b = kappa * pt.sigmoid(wide), kappa * pt.sigmoid(-wide)
+        inside = pt.minimum(count, n)
+        terms = (
+            pt.gammaln(n + 1.0)
+            - pt.gammaln(inside + 1.0)
+            - pt.gammaln(n - inside + 1.0)
+            + pt.gammaln(a + inside)
+            + pt.gammaln(b + n - inside)
+            - pt.gammaln(kappa + n)
+            - (pt.gammaln(a) + pt.gammaln(b) - pt.gammaln(kappa))
+        )
+        above = pt.gt(count, pt.shape_padright(pt.as_tensor_variable(y))) & pt.le(count, n)
+        tail = pt.logsumexp(pt.switch(above, terms, -np.inf), axis=-1)
+        return pt.switch(pt.lt(y, 0), 0.0, tail)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 type FloatArray = NDArray[np.float64]
 
+_MOST = 0.9  # one minus a tail up to this keeps all but one digit
+_FEW_TRIALS = 64
 _STIRLING_FROM = 16.0  # from here five terms of Stirling's series reach double precision
 
 
@@ -41,23 +45,33 @@ def log_rising(x: ArrayLike, k: ArrayLike) -> FloatArray:
     from scipy import special
 
     x, k = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(k, dtype=float))
+    out = np.empty(x.shape)
     large = x >= _STIRLING_FROM
+    # a step of less than one is lost between two log-gammas: go up to Stirling's range
+    short = ~large & (k < 1.0)
+    rest = ~large & ~short
     with np.errstate(divide="ignore", invalid="ignore"):
-        direct = special.gammaln(x + k) - special.gammaln(x)
-        safe = np.where(large, x, _STIRLING_FROM)
-        series = (
-            (safe + k - 0.5) * np.log1p(k / safe)
-            + k * (np.log(safe) - 1.0)
-            + (_stirling_rest(safe + k) - _stirling_rest(safe))
-        )
-    return np.where(large, series, direct)
+        out[rest] = special.gammaln(x[rest] + k[rest]) - special.gammaln(x[rest])
+        out[large] = _stirling_rising(x[large], k[large])
+        if short.any():
+            y, step = x[short], k[short]
+            climb = np.sum(
+                [np.log1p(step / (y + i)) for i in range(int(_STIRLING_FROM))], axis=0
+            )
+            out[short] = _stirling_rising(y + _STIRLING_FROM, step) - climb
+    return out
+
+
+def _stirling_rising(x: FloatArray, k: FloatArray) -> FloatArray:
+    """Difference of Stirling's series at x + k and at x."""
+    main = (x + k - 0.5) * np.log1p(k / x) + k * (np.log(x) - 1.0)
+    return np.asarray(main + (_stirling_rest(x + k) - _stirling_rest(x)))
 
 
 def _stirling_rest(z: FloatArray) -> FloatArray:
     w = 1.0 / (z * z)
-    return np.asarray(
-        (1 / 12 - w * (1 / 360 - w * (1 / 1260 - w * (1 / 1680 - w * (1 / 1188 - w * 691 / 360360))))) / z
-    )
+    series = 1 / 1680 - w * (1 / 1188 - w * 691 / 360360)
+    return np.asarray((1 / 12 - w * (1 / 360 - w * (1 / 1260 - w * series))) / z)
 
 
 def poisson_cdf(k: ArrayLike, mu: ArrayLike) -> FloatArray:
@@ -80,16 +94,20 @@ def _incomplete_beta(a: FloatArray, b: FloatArray, x: FloatArray, rest: FloatArr
     """I_x(a, b) from x and rest = 1 - x, each precise: the smaller one is used."""
     from scipy import special
 
-    return np.where(
-        x <= rest, special.betainc(a, b, np.minimum(x, 0.5)), special.betaincc(b, a, np.minimum(rest, 0.5))
-    )
+    out = np.empty(x.shape)
+    small = x <= rest
+    out[small] = special.betainc(a[small], b[small], x[small])
+    out[~small] = special.betaincc(b[~small], a[~small], rest[~small])
+    return out
 
 
 def negative_binomial_cdf(k: ArrayLike, mu: ArrayLike, alpha: ArrayLike) -> FloatArray:
     """P(Y <= k) of a negative binomial count with variance mu + mu**2 / alpha."""
     k, mu, alpha = np.broadcast_arrays(np.floor(np.asarray(k, dtype=float)), mu, alpha)
     total = mu + alpha
-    inner = _incomplete_beta(alpha, np.maximum(k, 0.0) + 1.0, alpha / total, mu / total)
+    inner = _incomplete_beta(
+        np.asarray(alpha, dtype=float), np.maximum(k, 0.0) + 1.0, alpha / total, mu / total
+    )
     return np.where(k < 0, 0.0, inner)
 
 
@@ -97,7 +115,9 @@ def negative_binomial_sf(k: ArrayLike, mu: ArrayLike, alpha: ArrayLike) -> Float
     """P(Y > k) of a negative binomial count with variance mu + mu**2 / alpha."""
     k, mu, alpha = np.broadcast_arrays(np.floor(np.asarray(k, dtype=float)), mu, alpha)
     total = mu + alpha
-    inner = _incomplete_beta(np.maximum(k, 0.0) + 1.0, alpha, mu / total, alpha / total)
+    inner = _incomplete_beta(
+        np.maximum(k, 0.0) + 1.0, np.asarray(alpha, dtype=float), mu / total, alpha / total
+    )
     return np.where(k < 0, 1.0, inner)
 
 
@@ -131,6 +151,21 @@ def beta_binomial_logpmf(k: ArrayLike, trials: ArrayLike, a: ArrayLike, b: Array
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     choose = special.gammaln(n + 1.0) - special.gammaln(k + 1.0) - special.gammaln(n - k + 1.0)
     return np.asarray(choose + log_rising(a, k) + log_rising(b, n - k) - log_rising(a + b, n))
+
+
+def beta_binomial_log_zero(trials: ArrayLike, a: ArrayLike, b: ArrayLike) -> FloatArray:
+    """Log P(Y = 0) of a beta-binomial count, relatively precise also where it is near 0."""
+    n, a, b = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in (trials, a, b)))
+    out = np.array(log_rising(b, n) - log_rising(a + b, n))
+    near = out > -0.1
+    if near.any():
+        # few trials: the product of failures; many: the same ratio, short in the other shape
+        m, x, y = n[near], a[near], b[near]
+        product = np.zeros(m.size)
+        for i in range(int(np.max(np.where(m <= _FEW_TRIALS, m, 0.0)))):
+            product += np.where(i < m, np.log1p(-x / (x + y + i)), 0.0)
+        out[near] = np.where(m <= _FEW_TRIALS, product, log_rising(y, x) - log_rising(y + m, x))
+    return out
 
 
 def beta_binomial_log_lower(
@@ -173,25 +208,60 @@ def beta_binomial_log_lower(
 
 
 def beta_binomial_cdf(k: ArrayLike, trials: ArrayLike, a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """P(Y <= k) of a beta-binomial count, precise where it is small."""
-    return _beta_binomial_tail(k, trials, a, b)
+    """P(Y <= k) of a beta-binomial count, by summing up to k."""
+    return np.asarray(np.exp(beta_binomial_log_lower(k, trials, a, b)))
 
 
 def beta_binomial_sf(k: ArrayLike, trials: ArrayLike, a: ArrayLike, b: ArrayLike) -> FloatArray:
-    """P(Y > k) of a beta-binomial count, precise where it is small."""
+    """P(Y > k) of a beta-binomial count, by summing from k + 1."""
     k, n = np.floor(np.asarray(k, dtype=float)), np.asarray(trials, dtype=float)
-    return _beta_binomial_tail(n - k - 1.0, n, b, a)
+    return np.asarray(np.exp(beta_binomial_log_lower(n - k - 1.0, n, b, a)))
 
 
-def _beta_binomial_tail(k: ArrayLike, trials: ArrayLike, a: ArrayLike, b: ArrayLike) -> FloatArray:
-    # sum on the side of the mean where the terms are few and their sum is not near 1
-    k, n, a, b = np.broadcast_arrays(k, trials, a, b)
-    out = np.empty(k.shape)
-    lower = np.floor(k) * (a + b) < n * a
-    upper = ~lower
-    if lower.any():
-        out[lower] = np.exp(beta_binomial_log_lower(k[lower], n[lower], a[lower], b[lower]))
-    if upper.any():
-        far = n[upper] - np.floor(k[upper]) - 1.0
-        out[upper] = -np.expm1(beta_binomial_log_lower(far, n[upper], b[upper], a[upper]))
-    return out
+def both_tails(
+    k: ArrayLike,
+    mean: ArrayLike,
+    log_zero: ArrayLike,
+    cdf: Callable[..., FloatArray],
+    sf: Callable[..., FloatArray],
+    *parameters: ArrayLike,
+) -> tuple[FloatArray, FloatArray]:
+    """P(Y <= k) and P(Y > k), both precise, at the price of about one of them.
+
+    Parameters
+    ----------
+    k : array_like
+        Counts.
+    mean, log_zero : array_like
+        Mean and log P(Y = 0) of the distribution.
+    cdf, sf : callable
+        ``cdf(k, *parameters)`` and ``sf(k, *parameters)``, each precise where it is small.
+    *parameters : array_like
+        Parameters of the distribution.
+
+    Returns
+    -------
+    lower, upper : ndarray
+        Broadcast shape of everything.
+    """
+    floor, middle, zero, *own = np.broadcast_arrays(
+        np.floor(np.asarray(k, dtype=float)), mean, log_zero, *parameters
+    )
+    lower, upper = np.zeros(floor.shape), np.ones(floor.shape)
+    at_zero = floor == 0
+    lower[at_zero], upper[at_zero] = np.exp(zero[at_zero]), -np.expm1(zero[at_zero])
+    inside = ~(floor < 0) & ~at_zero
+    left = inside & (floor + 1.0 <= middle)
+    for lanes, near, far, near_tail, far_tail in (
+        (left, lower, upper, cdf, sf),
+        (inside & ~left, upper, lower, sf, cdf),
+    ):
+        if not lanes.any():
+            continue
+        near[lanes] = near_tail(floor[lanes], *(p[lanes] for p in own))
+        far[lanes] = 1.0 - near[lanes]
+        # a tail near 1 on its own side of the mean (strong skew) leaves few digits to the other
+        again = lanes & (near > _MOST)
+        if again.any():
+            far[again] = far_tail(floor[again], *(p[again] for p in own))
+    return lower, upper

@@ -24,6 +24,8 @@ from dotwin.mechanisms.columns import (
     product,
 )
 from dotwin.mechanisms.equation import Equation, Predictor, Structure, Term, equation, structure_of
+from dotwin.mechanisms.links import get_link
+from dotwin.panel.environment import ArrayEnvironment
 from dotwin.panel.missing import account_rows
 from dotwin.spec.expressions import Across, Call, Compare, Expr, Ref, evaluate, parse
 from dotwin.spec.twin import Twin
@@ -31,7 +33,7 @@ from dotwin.spec.twin import Twin
 if TYPE_CHECKING:
     from dotwin.panel import Panel
 
-__all__ = ["Design", "PanelEnvironment", "PredictorDesign", "build_design", "unit_constants"]
+__all__ = ["Design", "PredictorDesign", "build_design", "panel_environment", "unit_constants"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -40,62 +42,20 @@ Bools = NDArray[np.bool_]
 RANGE_IN_SDS = 3.29
 
 
-@dataclass(frozen=True)
-class PanelEnvironment:
-    """Reads expressions against a panel; every array has dims (unit, period)."""
+def panel_environment(
+    panel: Panel, filled: Mapping[str, NDArray[Any]] | None = None
+) -> ArrayEnvironment:
+    """Read expressions against a panel; every array has dims (unit, period).
 
-    panel: Panel
-    #: Values that stand in for the panel's, such as imputed ones.
-    overrides: Mapping[str, Any] | None = None
-
-    def value(self, name: str, lag: int) -> Any:
-        """Return an indicator's values ``lag`` periods back; missing before the window."""
-        if self.overrides is not None and name in self.overrides:
-            return self.overrides[name] if lag == 0 else self._lagged(self.overrides[name], lag)
-        twin = self.panel.twin
-        if name in twin.indicators:
-            values = self.panel.data[name].values
-        else:
-            codes, names = self.panel.groups(name)
-            values = np.asarray(names, dtype=object)[codes][:, None]
-            return np.broadcast_to(values, (values.shape[0], len(self.panel.period_labels)))
-        return self._lagged(values, lag)
-
-    @staticmethod
-    def _lagged(values: Any, lag: int) -> Any:
-        if lag == 0:
-            return values
-        empty: Any = "" if values.dtype.kind in "OUT" else np.nan
-        result = np.full(values.shape, empty, dtype=values.dtype)
-        result[:, lag:] = values[:, :-lag]
-        return result
-
-    def trials(self, name: str, lag: int) -> Any:
-        """Return the trials of an indicator that has them."""
-        trials = self.panel.twin.indicators[name].trials
-        if trials is None:
-            raise ExpressionError(f"share({name}): '{name}' has no trials, so it has no share.")
-        return self.value(trials, lag)
-
-    def start(self, expression: Expr) -> Any:
-        """Refuse: a panel knows no intervention."""
-        raise ExpressionError(f"start({expression}) has a meaning only inside an intervention.")
-
-    def across(self, function: str, values: Any, over: str, others: bool) -> Any:
-        """Return the mean or sum over the units of each unit's group, missing ones left out."""
-        codes, names = self.panel.groups(over)
-        known = np.isfinite(values)
-        filled = np.where(known, values, 0.0)
-        total = np.zeros((len(names), filled.shape[1]))
-        count = np.zeros((len(names), filled.shape[1]))
-        np.add.at(total, codes, filled)
-        np.add.at(count, codes, known.astype(float))
-        total, count = total[codes], count[codes]
-        if others:
-            total, count = total - filled, count - known
-        with np.errstate(all="ignore"):
-            mean = total / count
-        return mean if function == "mean" else np.where(count > 0, total, np.nan)
+    Parameters
+    ----------
+    panel : Panel
+    filled : dict of str to array, dims (unit, period)
+        Values that stand in for the panel's, such as imputed ones.
+    """
+    arrays = {str(name): panel.data[name].values for name in panel.twin.indicators if name in panel.data}
+    groups = {level: panel.groups(level) for level in panel.twin.panel.all_levels}
+    return ArrayEnvironment(panel.twin, {**arrays, **(filled or {})}, groups)
 
 
 @dataclass(frozen=True)
@@ -212,7 +172,7 @@ def build_design(
         name: np.where(cells, _middle(panel, name), panel.data[name].values)
         for name, cells in (imputed or {}).items()
     }
-    environment = PanelEnvironment(panel, filled)
+    environment = panel_environment(panel, filled)
     values = {text: _shaped(evaluate(e, environment), panel) for text, e in eq.expressions.items()}
     _refuse_undefined(eq, values, environment, panel)
     used, accounting = _usable(eq, twin, panel, values, filled)
@@ -306,7 +266,7 @@ def _first_of_group(panel: Panel, level: str) -> Bools:
 
 
 def _refuse_undefined(
-    eq: Equation, values: Mapping[str, Floats], environment: PanelEnvironment, panel: Panel
+    eq: Equation, values: Mapping[str, Floats], environment: ArrayEnvironment, panel: Panel
 ) -> None:
     """Refuse an expression that has no value where all its inputs are observed."""
     problems = []
@@ -439,7 +399,7 @@ def child_reference(
 ) -> tuple[float, float]:
     """Centre and sd of the indicator on its link scale."""
     one = eq.indicator
-    link = eq.family.links_to
+    link = get_link(eq.family.link)
     if one.plausible is not None:
         ends = np.array(one.plausible, dtype=float) / (one.out_of or 1.0)
         low, high = (float(v) for v in link.forward(ends))
@@ -519,7 +479,7 @@ def _predictor_design(
     predictor: Predictor,
     eq: Equation,
     reference: Reference,
-    environment: PanelEnvironment,
+    environment: ArrayEnvironment,
     constants: UnitConstants,
     ordinals: NDArray[np.int64],
     used: Bools,

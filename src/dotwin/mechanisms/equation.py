@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dotwin.errors import SpecificationError, nearest
 from dotwin.graph.twin_graph import TwinGraph
-from dotwin.mechanisms.families import FamilyLike, build_family
+from dotwin.mechanisms.families import Family, build_family, get_family
 from dotwin.spec.expressions import Arithmetic, Call, Compare, Expr, Ref, Text, parse
 from dotwin.spec.prior import Prior
 from dotwin.spec.twin import Cause, Indicator, Twin, Zeros
@@ -163,7 +163,7 @@ class Equation:
     ----------
     child : str
     indicator : Indicator
-    family : FamilyLike
+    family : Family
         With its modifiers.
     predictors : tuple of Predictor
         The main one first.
@@ -171,7 +171,7 @@ class Equation:
 
     child: str
     indicator: Indicator
-    family: FamilyLike
+    family: Family
     predictors: tuple[Predictor, ...]
 
     @property
@@ -372,7 +372,7 @@ def _cause_terms(
 
 def _is_own_lag(expr: Expr, one: Indicator, child: str) -> bool:
     """Whether an expression is the child's own past in the child's own link."""
-    link = one.link or build_family(one.family or "", out_of=None).link
+    link = one.link or get_family(one.family or "").link
     match link, expr:
         case "identity", Ref(name=name, lag=lag):
             pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -174,8 +174,15 @@ class Family(ABC):
     needs_trials: bool
     dispersion: tuple[DispersionParameter, ...]
 
-    atoms: ClassVar[tuple[float, ...]] = ()
-    linear_predictors: ClassVar[tuple[str, ...]] = ()
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        """Values of an otherwise continuous range that have probability of their own."""
+        return ()
+
+    @property
+    def linear_predictors(self) -> tuple[str, ...]:
+        """Keys of ``extra`` that are further linear predictors, on the logit scale."""
+        return ()
 
     @property
     def title(self) -> str:
@@ -242,6 +249,12 @@ class Family(ABC):
     def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
         """The distribution as an unregistered PyMC random variable."""
 
+    def tails(
+        self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """P(Y <= y) and P(Y > y) together."""
+        return self.cdf(y, eta, extra, trials), self.sf(y, eta, extra, trials)
+
     def logsf(
         self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
@@ -307,7 +320,7 @@ class ContinuousFamily(PlainFamily):
         jitter: ArrayLike | None = None,
     ) -> FloatArray:
         """Signed tail noise of ``y``; ``jitter`` has nothing to do here."""
-        return signed_tail(self.cdf(y, eta, extra, trials), self.sf(y, eta, extra, trials))
+        return signed_tail(*self.tails(y, eta, extra, trials))
 
 
 @dataclass(frozen=True)
@@ -336,8 +349,7 @@ def abduct_between(
 ) -> FloatArray:
     """Signed tail noise between F(y - 1) and F(y) of a family on whole numbers."""
     y = np.asarray(y, dtype=float)
-    below = family.cdf(y - 1.0, eta, extra, trials), family.sf(y - 1.0, eta, extra, trials)
-    here = family.cdf(y, eta, extra, trials), family.sf(y, eta, extra, trials)
+    below, here = (family.tails(k, eta, extra, trials) for k in (y - 1.0, y))
     fraction = np.asarray(0.5 if jitter is None else jitter, dtype=float)
     v = signed_tail(*(b + fraction * (h - b) for b, h in zip(below, here, strict=True)))
     if fraction.ndim or fraction != 0.5:
@@ -347,6 +359,3 @@ def abduct_between(
             middle = signed_tail(*(0.5 * (b + h) for b, h in zip(below, here, strict=True)))
             v = np.where(wrong, middle, v)
     return v
-
-
-type Zeros = Literal["inflated", "hurdle"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dotwin.mechanisms.columns import column
-from dotwin.mechanisms.design import Design, PanelEnvironment, PredictorDesign
+from dotwin.mechanisms.design import Design, PredictorDesign, panel_environment
+from dotwin.panel.environment import ArrayEnvironment
 
 if TYPE_CHECKING:
     from dotwin.panel import Panel
@@ -83,7 +84,8 @@ class Imputation:
         ]
         if not touched:
             return arrays.columns
-        environment = _TensorEnvironment(self.panel, filled)
+        plain = panel_environment(self.panel)
+        environment = _TensorEnvironment(plain.twin, plain.arrays, plain.groups, filled=filled)
         constants = {key: value[:, None] for key, value in design.constants.items()}
         ordinals = self.panel.period_ordinals[None, :]
         season = design.equation.indicator.season
@@ -102,15 +104,19 @@ class Imputation:
         return pt.stack(parts, axis=1)
 
 
-class _TensorEnvironment(PanelEnvironment):
+@dataclass(frozen=True)
+class _TensorEnvironment(ArrayEnvironment):
     """A panel's environment in which imputed indicators are tensors."""
 
-    @staticmethod
-    def _lagged(values: Any, lag: int) -> Any:
+    filled: Mapping[str, Any] = field(default_factory=dict)
+
+    def value(self, name: str, lag: int) -> Any:
+        """Return an indicator's values, as a tensor where they are imputed."""
+        if name not in self.filled:
+            return super().value(name, lag)
+        values = self.filled[name]
         if lag == 0:
             return values
-        if isinstance(values, np.ndarray):
-            return PanelEnvironment._lagged(values, lag)
         import pytensor.tensor as pt
 
         # Rows whose lag lies before the window are never used; any finite value stands there.

@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dotwin.mechanisms import counts
-from dotwin.mechanisms.tails import SMALLEST_TAIL, by_tail
+from dotwin.mechanisms.continuous import gamma_score, normal_score
+from dotwin.mechanisms.tails import SMALLEST_TAIL
 
 type FloatArray = NDArray[np.float64]
 type BoolArray = NDArray[np.bool_]
@@ -180,15 +181,11 @@ def smallest_reaching(
     return above
 
 
-def _normal_score(v: FloatArray) -> FloatArray:
-    from scipy import special
-
-    return by_tail(v, special.ndtri, lambda m: -special.ndtri(m))
-
-
-def _cornish_fisher(v: FloatArray, mean: FloatArray, sd: FloatArray, skew: FloatArray) -> FloatArray:
-    z = _normal_score(v)
-    return np.asarray(np.ceil(mean + sd * (z + (z * z - 1.0) * skew / 6.0) - 0.5))
+def _cornish_fisher(
+    v: FloatArray, mean: FloatArray, sd: FloatArray, skew_times_sd: FloatArray
+) -> FloatArray:
+    z = normal_score(v)
+    return np.asarray(np.ceil(mean + sd * z + (z * z - 1.0) * skew_times_sd / 6.0 - 0.5))
 
 
 def _walk_or_search(
@@ -248,7 +245,7 @@ def poisson_quantile(v: ArrayLike, mu: ArrayLike) -> FloatArray:
 
     def search(lanes: BoolArray) -> FloatArray:
         own, sd = mean[lanes], np.sqrt(mean[lanes])
-        start = _cornish_fisher(noise[lanes], own, sd, 1.0 / np.maximum(sd, SMALLEST_TAIL))
+        start = _cornish_fisher(noise[lanes], own, sd, np.ones_like(sd))
         high = np.full(own.size, np.inf)
         return smallest_reaching(
             noise[lanes], start, high, counts.poisson_cdf, counts.poisson_sf, (own,)
@@ -295,26 +292,16 @@ def negative_binomial_quantile(v: ArrayLike, mu: ArrayLike, alpha: ArrayLike) ->
         m, a = mean[lanes], size[lanes]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             sd = np.sqrt(m + m * m / a)
-            skew = (1.0 + 2.0 * m / a) / np.maximum(sd, SMALLEST_TAIL)
-            start = _cornish_fisher(noise[lanes], m, sd, skew)
+            start = _cornish_fisher(noise[lanes], m, sd, 1.0 + 2.0 * m / a)
         skewed = a < 20.0  # the gamma mixture is nearer than a corrected normal
         if skewed.any():
-            start[skewed] = _gamma_start(noise[lanes][skewed], m[skewed], a[skewed])
+            mixing = gamma_score(noise[lanes][skewed], a[skewed])
+            start[skewed] = m[skewed] / a[skewed] * mixing
         high = np.full(m.size, np.inf)
-        return smallest_reaching(
-            noise[lanes], start, high, counts.negative_binomial_cdf, counts.negative_binomial_sf, (m, a)
-        )
+        tails = counts.negative_binomial_cdf, counts.negative_binomial_sf
+        return smallest_reaching(noise[lanes], start, high, *tails, (m, a))
 
     return _walk_or_search(noise, walkable, walk, search, valid).reshape(shape)
-
-
-def _gamma_start(v: FloatArray, mu: FloatArray, alpha: FloatArray) -> FloatArray:
-    from scipy import special
-
-    standard = by_tail(
-        v, lambda m, a: special.gammaincinv(a, m), lambda m, a: special.gammainccinv(a, m), alpha
-    )
-    return np.asarray(mu * standard / alpha)
 
 
 def binomial_quantile(v: ArrayLike, trials: ArrayLike, eta: ArrayLike) -> FloatArray:
@@ -361,7 +348,7 @@ def binomial_quantile(v: ArrayLike, trials: ArrayLike, eta: ArrayLike) -> FloatA
     def search(lanes: BoolArray) -> FloatArray:
         p, m = special.expit(logit[lanes]), mean[lanes]
         sd = np.sqrt(m * (1.0 - p))
-        start = _cornish_fisher(noise[lanes], m, sd, (1.0 - 2.0 * p) / np.maximum(sd, SMALLEST_TAIL))
+        start = _cornish_fisher(noise[lanes], m, sd, 1.0 - 2.0 * p)
         own = (n[lanes], logit[lanes])
         return smallest_reaching(
             noise[lanes], start, n[lanes], counts.binomial_cdf, counts.binomial_sf, own

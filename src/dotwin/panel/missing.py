@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dotwin.panel.environment import lagged
+from dotwin.panel.layout import known
 
 if TYPE_CHECKING:
     from dotwin.panel.panel import Panel
@@ -22,9 +23,7 @@ type Bools = NDArray[np.bool_]
 _MOST_CATEGORIES = 12
 
 
-def account_rows(
-    present: Bools, checks: Sequence[tuple[str, Bools]]
-) -> tuple[Bools, pd.DataFrame]:
+def account_rows(present: Bools, checks: Sequence[tuple[str, Bools]]) -> tuple[Bools, pd.DataFrame]:
     """Use the rows that pass every check; count each of the others under the first it fails.
 
     Parameters
@@ -102,7 +101,7 @@ def usable_rows(
         condition, where = holds
         checks.append((f"whether it holds (when {condition}) is unknown", ~np.isnan(where)))
         checks.append((f"does not hold (when {condition})", where != 0))
-    checks.append((f"outcome {outcome} missing", _known(panel.values(outcome))))
+    checks.append((f"outcome {outcome} missing", known(panel.values(outcome))))
     lags = [(name, lag) for name, lag in needed if lag]
     positions = np.arange(present.shape[1])
     for name, lag in lags:
@@ -111,19 +110,14 @@ def usable_rows(
     # A known input may be known where the unit has no row, so absence alone does not set aside.
     for name, lag in lags:
         there = lagged(present.astype(float), lag) == 1
-        known = _known(lagged(panel.values(name), lag))
-        checks.append((f"lag of {name}: unit absent in that period", there | known))
+        recorded = known(lagged(panel.values(name), lag))
+        checks.append((f"lag of {name}: unit absent in that period", there | recorded))
     for name, lag in needed:
         if (name, lag) == (outcome, 0):
             continue
         what = f"lag of {name} missing" if lag else f"cause {name} missing"
-        checks.append((what, _known(lagged(panel.values(name), lag))))
+        checks.append((what, known(lagged(panel.values(name), lag))))
     return account_rows(present, checks)
-
-
-def _known(values: NDArray[Any]) -> Bools:
-    known = values != "" if values.dtype.kind in "OU" else ~np.isnan(values)
-    return np.asarray(known, dtype=bool)
 
 
 def compare_set_aside(panel: Panel, used: Bools) -> pd.DataFrame:
@@ -155,15 +149,22 @@ def compare_set_aside(panel: Panel, used: Bools) -> pd.DataFrame:
     aside = present & ~used
     rows: dict[str, tuple[float, float, int, int, float]] = {}
     for name, values in _numeric(panel):
-        inside, outside = values[present & used], values[aside]
-        inside, outside = inside[~np.isnan(inside)], outside[~np.isnan(outside)]
+        inside, outside = (
+            part[~np.isnan(part)] for part in (values[present & used], values[aside])
+        )
         means = [float(part.mean()) if part.size else np.nan for part in (inside, outside)]
-        variances = [float(part.var(ddof=1)) if part.size > 1 else 0.0 for part in (inside, outside)]
-        sd = float(np.sqrt(sum(variances) / 2))
+        spreads = [float(part.var()) if part.size else np.nan for part in (inside, outside)]
+        sd = float(np.sqrt(sum(spreads) / 2))
         gap = means[1] - means[0]
         difference = gap / sd if sd > 0 else (0.0 if gap == 0 else np.nan)
-        rows[name] = (*means, inside.size, outside.size, difference)  # type: ignore[assignment] # two means
-    columns = ["mean used", "mean set aside", "values used", "values set aside", "difference in sds"]
+        rows[name] = (means[0], means[1], inside.size, outside.size, difference)
+    columns = [
+        "mean used",
+        "mean set aside",
+        "values used",
+        "values set aside",
+        "difference in sds",
+    ]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     return table.rename_axis("indicator")
 

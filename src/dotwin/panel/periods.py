@@ -53,6 +53,8 @@ _READABLE_AS: dict[str, tuple[str, ...]] = {
 }
 #: Nanosecond time stamps reach from 1678 to 2262.
 _YEARS = (1678, 2261)
+#: Stands for a date that does not exist.
+_NO_DAY = np.iinfo(np.int64).min
 
 
 def period_ordinals(times: ArrayLike, frequency: str) -> Integers:
@@ -144,7 +146,7 @@ def period_labels(ordinals: ArrayLike, frequency: str) -> list[str]:
     match frequency:
         case "week":
             # The ISO year of a week is that of its Thursday.
-            thursday = starts.astype("datetime64[D]") + 3
+            thursday = starts.astype("datetime64[D]") + np.timedelta64(3, "D")
             first = thursday.astype("datetime64[Y]").astype("datetime64[D]")
             week = (thursday - first).astype(np.int64) // 7 + 1
             years = thursday.astype("datetime64[Y]").astype(str)
@@ -210,7 +212,7 @@ def parse_periods(column: pd.Series, frequency: str) -> ParsedPeriods:
     """
     codes, unique = _distinct_texts(column)
     kinds = np.full(len(unique), "", dtype=object)
-    days = np.full(len(unique), np.datetime64("NaT"), dtype="datetime64[D]")
+    days = np.full(len(unique), _NO_DAY, dtype=np.int64)
     for kind, patterns in _FORMS.items():
         for pattern in patterns:
             parts = unique.str.extract(f"^{pattern}$", expand=True)
@@ -220,7 +222,7 @@ def parse_periods(column: pd.Series, frequency: str) -> ParsedPeriods:
             numbers = parts.loc[found].astype(np.int64)
             days[found] = _first_days(numbers)
             kinds[found] = kind
-    readable = ~np.isnat(days)
+    readable = days != _NO_DAY
     missing = codes < 0
     row_kinds = np.where(missing, "", kinds[codes])
     row_readable = readable[codes] & ~missing
@@ -228,7 +230,8 @@ def parse_periods(column: pd.Series, frequency: str) -> ParsedPeriods:
     main = str(written[np.argmax(counts)]) if len(written) else ""
     coarse = bool(main) and main not in _READABLE_AS[frequency]
     ordinals = np.zeros(len(column), dtype=np.int64)
-    ordinals[row_readable] = period_ordinals(days[codes[row_readable]], frequency)
+    moments = days[codes[row_readable]].astype("datetime64[D]")
+    ordinals[row_readable] = period_ordinals(moments, frequency)
     return ParsedPeriods(
         ordinals=ordinals,
         readable=row_readable,
@@ -257,27 +260,31 @@ def _distinct_texts(column: pd.Series) -> tuple[NDArray[np.intp], pd.Series]:
     return np.where(stripped.eq("").to_numpy()[codes], -1, codes), stripped
 
 
-def _first_days(parts: pd.DataFrame) -> NDArray[np.datetime64]:
-    """Turn years with a month, quarter or week into days; NaT where no such day exists."""
+def _first_days(parts: pd.DataFrame) -> Integers:
+    """Turn years with a month, quarter or week into days since 1970-01-01."""
     year = parts["year"].to_numpy()
     sound = (year >= _YEARS[0]) & (year <= _YEARS[1])
     months = np.zeros(len(parts), dtype=np.int64)
-    offset = np.zeros(len(parts), dtype=np.int64)
     if "month" in parts:
         months = parts["month"].to_numpy() - 1
         sound &= (months >= 0) & (months < 12)
     if "quarter" in parts:
         months = (parts["quarter"].to_numpy() - 1) * 3
-    start = ((year - 1970) * 12 + months).astype("datetime64[M]")
-    days = start.astype("datetime64[D]")
+    month = (year - 1970) * 12 + months
+    days = _days_of_months(month)
     if "day" in parts:
-        offset = parts["day"].to_numpy() - 1
-        sound &= (offset >= 0) & ((days + offset).astype("datetime64[M]") == start)
+        day = parts["day"].to_numpy()
+        sound &= (day >= 1) & (day <= _days_of_months(month + 1) - days)
+        days += day - 1
     if "week" in parts:
-        # Week 1 is the one with 4 January in it.
+        # Week 1 is the one with 4 January in it; the last one's Thursday is still in December.
         week = parts["week"].to_numpy()
-        monday = period_starts(period_ordinals(days + 3, "week"), "week").astype("datetime64[D]")
-        offset = (monday - days).astype(np.int64) + (week - 1) * 7
-        thursday = days + offset + 3
-        sound &= (week >= 1) & (thursday.astype("datetime64[Y]") == days.astype("datetime64[Y]"))
-    return np.where(sound, days + offset, np.datetime64("NaT"))
+        monday = (days + 3 + _DAYS_TO_MONDAY) // 7 * 7 - _DAYS_TO_MONDAY + (week - 1) * 7
+        sound &= (week >= 1) & (monday + 3 < _days_of_months(month + 12))
+        days = monday
+    return np.where(sound, days, _NO_DAY)
+
+
+def _days_of_months(months: Integers) -> Integers:
+    """First day of each month, counted from 1970-01-01."""
+    return months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)

@@ -1,0 +1,65 @@
+"""The specification of a twin: pure data, its expressions, its YAML, and what is wrong with it."""
+
+from dotwin.spec.check import problems_of_expression, problems_of_scenario, problems_of_twin
+from dotwin.spec.expressions import Environment, Expr, evaluate, parse
+from dotwin.spec.interventions import (
+    Intervention,
+    Scenario,
+    at_least,
+    at_most,
+    do,
+    scale,
+    shift,
+)
+from dotwin.spec.library import models
+from dotwin.spec.prior import Prior
+from dotwin.spec.twin import (
+    Assigned,
+    Cause,
+    Governance,
+    HiddenCause,
+    Indicator,
+    PanelLayout,
+    PeriodLayout,
+    Season,
+    Threshold,
+    Twin,
+    Zeros,
+)
+from dotwin.spec.value import problems_of_error
+from dotwin.spec.yaml import check_file, read_twin, read_yaml, write_yaml
+
+__all__ = [
+    "Assigned",
+    "Cause",
+    "Environment",
+    "Expr",
+    "Governance",
+    "HiddenCause",
+    "Indicator",
+    "Intervention",
+    "PanelLayout",
+    "PeriodLayout",
+    "Prior",
+    "Scenario",
+    "Season",
+    "Threshold",
+    "Twin",
+    "Zeros",
+    "at_least",
+    "at_most",
+    "check_file",
+    "do",
+    "evaluate",
+    "models",
+    "parse",
+    "problems_of_error",
+    "problems_of_expression",
+    "problems_of_scenario",
+    "problems_of_twin",
+    "read_twin",
+    "read_yaml",
+    "scale",
+    "shift",
+    "write_yaml",
+]

@@ -1,8 +1,7 @@
 """The one expression language of twins: parsed with a whitelist, never run as Python.
 
-Causes, ``equals``, ``where``, ``of``, ``when`` and probabilities are all written in it. An
-expression becomes a small immutable tree; `evaluate` reads the tree with any array library that
-has NumPy's names, so that inference and simulation share one meaning.
+Causes, ``equals``, ``where``, ``of``, ``when`` and probabilities are all written in it. `parse`
+turns the text into a small immutable tree; `evaluate` reads the tree against arrays.
 """
 
 from __future__ import annotations
@@ -10,15 +9,25 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
-
-import numpy as np
 
 from dotwin.errors import ExpressionError, nearest
-from dotwin.spec.value import shortest
+from dotwin.spec.evaluation import Environment, evaluate
+from dotwin.spec.tree import (
+    ACROSS,
+    FUNCTIONS,
+    Across,
+    Arithmetic,
+    Bool,
+    Call,
+    Compare,
+    Expr,
+    Not,
+    Number,
+    Ref,
+    Start,
+    Text,
+)
 
 __all__ = [
     "FUNCTIONS",
@@ -38,200 +47,8 @@ __all__ = [
     "parse",
 ]
 
-#: Functions of one expression and of numbers: name -> number of arguments (None: one or more).
-FUNCTIONS: dict[str, int | None] = {
-    "log": 1,
-    "log1p": 1,
-    "logit": 1,
-    "sqrt": 1,
-    "square": 1,
-    "exp": 1,
-    "min": None,
-    "max": None,
-    "hinge": 2,
-    "saturating": 2,
-    "share": 1,
-}
-_ACROSS = ("mean", "sum")
 #: Deeper nesting is no equation that a person could review.
 _DEEPEST = 100
-
-
-@dataclass(frozen=True)
-class Expr:
-    """A parsed expression; ``str(expr)`` gives its canonical text."""
-
-    def children(self) -> tuple[Expr, ...]:
-        return ()
-
-    def walk(self) -> Iterator[Expr]:
-        """Yield this expression and all below it."""
-        yield self
-        for child in self.children():
-            yield from child.walk()
-
-    def refs(self) -> frozenset[tuple[str, int]]:
-        """Return the (indicator, lag) pairs that the expression reads."""
-        return frozenset((e.name, e.lag) for e in self.walk() if isinstance(e, Ref))
-
-    def names(self) -> frozenset[str]:
-        """Return the indicators that the expression reads."""
-        return frozenset(name for name, _ in self.refs())
-
-    @property
-    def max_lag(self) -> int:
-        """The longest lag in it, 0 when there is none."""
-        return max((lag for _, lag in self.refs()), default=0)
-
-
-@dataclass(frozen=True)
-class Number(Expr):
-    """A constant."""
-
-    value: float
-
-    def __str__(self) -> str:
-        return shortest(self.value)
-
-
-@dataclass(frozen=True)
-class Text(Expr):
-    """A quoted category, such as ``'for profit'``."""
-
-    value: str
-
-    def __str__(self) -> str:
-        return repr(self.value)
-
-
-@dataclass(frozen=True)
-class Ref(Expr):
-    """An indicator, or its value ``lag`` periods ago."""
-
-    name: str
-    lag: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.name}[-{self.lag}]" if self.lag else self.name
-
-
-@dataclass(frozen=True)
-class Arithmetic(Expr):
-    """``left op right`` with op one of + - * /."""
-
-    op: str
-    left: Expr
-    right: Expr
-
-    def children(self) -> tuple[Expr, ...]:
-        return (self.left, self.right)
-
-    def __str__(self) -> str:
-        def side(expr: Expr, right: bool) -> str:
-            # The right side keeps its parentheses even where they change nothing but rounding, so
-            # that the text reads back to the same tree.
-            loose = isinstance(expr, Compare | Bool | Not) or (
-                isinstance(expr, Arithmetic)
-                and (
-                    (self.op in "*/" and expr.op in "+-")
-                    or (right and (self.op in "*/") == (expr.op in "*/"))
-                )
-            )
-            return f"({expr})" if loose else str(expr)
-
-        return f"{side(self.left, False)} {self.op} {side(self.right, True)}"
-
-
-@dataclass(frozen=True)
-class Compare(Expr):
-    """``left op right`` with op one of < <= > >= == !=; 1 where it holds, else 0."""
-
-    op: str
-    left: Expr
-    right: Expr
-
-    def children(self) -> tuple[Expr, ...]:
-        return (self.left, self.right)
-
-    def __str__(self) -> str:
-        def side(expr: Expr) -> str:
-            return f"({expr})" if isinstance(expr, Compare | Bool | Not) else str(expr)
-
-        return f"{side(self.left)} {self.op} {side(self.right)}"
-
-
-@dataclass(frozen=True)
-class Bool(Expr):
-    """``and`` or ``or`` over two or more conditions."""
-
-    op: str
-    items: tuple[Expr, ...]
-
-    def children(self) -> tuple[Expr, ...]:
-        return self.items
-
-    def __str__(self) -> str:
-        return f" {self.op} ".join(
-            f"({item})" if isinstance(item, Bool) else str(item) for item in self.items
-        )
-
-
-@dataclass(frozen=True)
-class Not(Expr):
-    """The opposite of a condition."""
-
-    item: Expr
-
-    def children(self) -> tuple[Expr, ...]:
-        return (self.item,)
-
-    def __str__(self) -> str:
-        return f"not ({self.item})"
-
-
-@dataclass(frozen=True)
-class Call(Expr):
-    """A function of the language, such as ``logit(x)`` or ``hinge(x, 45)``."""
-
-    function: str
-    arguments: tuple[Expr, ...]
-
-    def children(self) -> tuple[Expr, ...]:
-        return self.arguments
-
-    def __str__(self) -> str:
-        return f"{self.function}({', '.join(map(str, self.arguments))})"
-
-
-@dataclass(frozen=True)
-class Start(Expr):
-    """The value that an expression has when the intervention begins."""
-
-    item: Expr
-
-    def children(self) -> tuple[Expr, ...]:
-        return (self.item,)
-
-    def __str__(self) -> str:
-        return f"start({self.item})"
-
-
-@dataclass(frozen=True)
-class Across(Expr):
-    """A mean or sum over the units of a group, with or without the unit itself."""
-
-    function: str
-    item: Expr
-    over: str
-    others: bool = False
-
-    def children(self) -> tuple[Expr, ...]:
-        return (self.item,)
-
-    def __str__(self) -> str:
-        others = ", others=True" if self.others else ""
-        return f"{self.function}({self.item}, over={self.over}{others})"
-
 
 _ARITHMETIC = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _COMPARE = {
@@ -283,7 +100,7 @@ def parse(text: str) -> Expr:
 
 _ACCEPTED = (
     "Accepted: indicators, x[-1] for a lag, + - * /, comparisons, and/or/not, and the functions "
-    f"{', '.join([*FUNCTIONS, 'start', *_ACROSS])}."
+    f"{', '.join([*FUNCTIONS, 'start', *ACROSS])}."
 )
 #: Signs and line breaks that people type -> what Python reads.
 _SIGNS = str.maketrans({"×": "*", "÷": "/", "−": "-", "\n": " "})
@@ -387,10 +204,10 @@ def _call(node: ast.Call, name: str, text: str) -> Expr:
         if len(node.args) != 1 or node.keywords:
             raise ExpressionError(f"'{text}': start takes one expression, as in start(acuity).")
         return Start(_read(node.args[0], text))
-    if name in _ACROSS:
+    if name in ACROSS:
         return _across(node, name, text)
     if name not in FUNCTIONS:
-        hint = nearest(name, [*FUNCTIONS, "start", *_ACROSS])
+        hint = nearest(name, [*FUNCTIONS, "start", *ACROSS])
         raise ExpressionError(f"'{text}': there is no function '{name}'. {hint}")
     if node.keywords:
         raise ExpressionError(f"'{text}': {name} takes its arguments by position.")
@@ -427,143 +244,3 @@ def _across(node: ast.Call, name: str, text: str) -> Expr:
     ):
         raise ExpressionError(f"'{text}': write {example}.")
     return Across(name, _read(node.args[0], text), over.id, others.value)
-
-
-class Environment(Protocol):
-    """What an expression is read against: arrays of one common, broadcastable shape."""
-
-    def value(self, name: str, lag: int) -> Any:
-        """Return the indicator's values, ``lag`` periods back, NaN where missing."""
-
-    def trials(self, name: str, lag: int) -> Any:
-        """Return the trials of an indicator that has them."""
-
-    def start(self, expression: Expr) -> Any:
-        """Return the expression's value when the intervention begins."""
-
-    def across(self, function: str, values: Any, over: str, others: bool) -> Any:
-        """Return the mean or sum of values over each unit's group."""
-
-
-def evaluate(expression: Expr, environment: Environment, ops: Any = np) -> Any:
-    """Read an expression against arrays.
-
-    Conditions give 1.0 and 0.0, and a number counts as a condition that holds unless it is 0; NaN
-    stands for missing and carries through all of it. Values
-    outside a function's domain give NaN or infinities, for the caller to count and name.
-
-    Parameters
-    ----------
-    expression : Expr
-    environment : Environment
-        Gives the arrays; their shapes must broadcast.
-    ops : module
-        `numpy`, or a module with the same names for elementwise functions.
-
-    Returns
-    -------
-    array
-        Of the broadcast shape.
-    """
-    if ops is np:
-        with np.errstate(all="ignore"):
-            return _evaluate(expression, environment, np)
-    return _evaluate(expression, environment, ops)
-
-
-def _evaluate(e: Expr, env: Environment, ops: Any) -> Any:
-    match e:
-        case Number(value=value) | Text(value=value):
-            return value
-        case Ref(name=name, lag=lag):
-            return env.value(name, lag)
-        case Arithmetic(op=op, left=left, right=right):
-            a, b = _evaluate(left, env, ops), _evaluate(right, env, ops)
-            match op:
-                case "+":
-                    return a + b
-                case "-":
-                    return a - b
-                case "*":
-                    return a * b
-                case _:
-                    return ops.true_divide(a, b)
-        case Compare(op=op, left=left, right=right):
-            return _compare(op, _evaluate(left, env, ops), _evaluate(right, env, ops))
-        case Bool(op=op, items=items):
-            result = _truth(items[0], env, ops)
-            for item in items[1:]:
-                other = _truth(item, env, ops)
-                result = result * other if op == "and" else ops.maximum(result, other)
-            return result
-        case Not(item=item):
-            return 1.0 - _truth(item, env, ops)
-        case Start(item=item):
-            return env.start(item)
-        case Across(function=function, item=item, over=over, others=others):
-            return env.across(function, _evaluate(item, env, ops), over, others)
-        case Call():
-            return _apply(e, env, ops)
-    raise TypeError(f"not an expression: {e!r}")
-
-
-def _truth(e: Expr, env: Environment, ops: Any) -> Any:
-    value = _evaluate(e, env, ops)
-    return value if isinstance(e, Compare | Bool | Not) else _compare("!=", value, 0.0)
-
-
-def _apply(e: Call, env: Environment, ops: Any) -> Any:
-    if e.function == "share":
-        (ref,) = e.arguments
-        assert isinstance(ref, Ref)
-        return ops.true_divide(env.value(ref.name, ref.lag), env.trials(ref.name, ref.lag))
-    if e.function == "logit":
-        match e.arguments[0]:
-            case Call(function="share", arguments=(Ref(name=name, lag=lag),)):
-                count, trials = env.value(name, lag), env.trials(name, lag)
-                # Half an event either way keeps 0 of n and n of n finite (Haldane 1956); no
-                # trials at all is missing.
-                known = ops.true_divide(trials, trials)
-                return ops.log((count + 0.5) / (trials - count + 0.5)) * known
-    first, *rest = (_evaluate(argument, env, ops) for argument in e.arguments)
-    match e.function:
-        case "log" | "log1p" | "sqrt" | "exp":
-            return getattr(ops, e.function)(first)
-        case "square":
-            return first * first
-        case "logit":
-            return ops.log(first) - ops.log1p(-first)
-        case "hinge":
-            return ops.maximum(first - rest[0], 0.0)
-        case "saturating":
-            return first / (first + rest[0])
-        case "min" | "max":
-            extreme = ops.minimum if e.function == "min" else ops.maximum
-            for other in rest:
-                first = extreme(first, other)
-            return first
-    raise TypeError(f"not a function of the language: {e.function}")
-
-
-def _compare(op: str, a: Any, b: Any) -> Any:
-    a, b = np.asarray(a), np.asarray(b)
-    match op:
-        case "==":
-            holds = a == b
-        case "!=":
-            holds = a != b
-        case "<":
-            holds = a < b
-        case "<=":
-            holds = a <= b
-        case ">":
-            holds = a > b
-        case _:
-            holds = a >= b
-    result = np.asarray(holds, dtype=float)
-    for side in (a, b):
-        if side.dtype.kind == "f":
-            result = np.where(np.isnan(side), np.nan, result)
-        elif side.dtype.kind in "OUT":
-            result = np.where(side == "", np.nan, result)
-    return result

@@ -21,7 +21,7 @@ __all__ = ["Intervention", "Scenario", "at_least", "at_most", "do", "scale", "sh
 Verb = Literal["do", "shift", "scale", "at_least", "at_most"]
 _VERBS: tuple[str, ...] = ("do", "shift", "scale", "at_least", "at_most")
 _OPTIONS = ("start", "until", "periods", "over", "where", "carry")
-_PERIOD = re.compile(r"\d{4}(-?Q[1-4]|-\d{2}(-\d{2})?)?")
+_PERIOD = re.compile(r"\d{4}([- ]?Q[1-4]|-?W\d{1,2}|-\d{1,2}(-\d{1,2})?)?")
 
 
 def _amount(value: Any) -> float | Prior:

@@ -75,8 +75,8 @@ class FrozenDict[V](dict[str, V]):
     def _refuse(self, *_: Any, **__: Any) -> Never:
         raise TypeError("a specification is immutable; make a new one with what is to be changed.")
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment] # all of them refuse
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment] # as above
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
     def __hash__(self) -> int:  # type: ignore[override] # dict has none, since it can change
         return hash(frozenset(self.items()))
@@ -100,7 +100,9 @@ class Value(BaseModel):
             raise SpecificationError(problems_of_error(error, type(self))) from None
 
 
-def problems_of_error(error: ValidationError, model: type[BaseModel] | None = None) -> list[Problem]:
+def problems_of_error(
+    error: ValidationError, model: type[BaseModel] | None = None
+) -> list[Problem]:
     """Put pydantic's errors in the words of the field.
 
     Parameters

@@ -50,6 +50,10 @@ class Change:
     where: Expr | None
     group: Group
 
+    def acts(self, t: int) -> bool:
+        """Whether it acts in a future period, counted from 0."""
+        return bool(self.strength[t] > 0)
+
     @property
     def first(self) -> int:
         """Position of the first period in which it acts."""
@@ -168,6 +172,10 @@ def compile_programs(
             if not found:
                 change = Change(intervention, strength, condition, group)
                 before = changes.get(intervention.indicator, ())
+                if any(((other.strength > 0) & (strength > 0)).any() for other in before):
+                    problems.append(
+                        Problem(where, "meets another change of the same indicator and period.")
+                    )
                 changes[intervention.indicator] = (*before, change)
         if len(problems) == faults:
             order = _order(twin, changes, scenario.name)
@@ -189,9 +197,7 @@ def reads(expression: Expr) -> frozenset[tuple[str, int]]:
 def _target_problems(twin: Twin, intervention: Intervention, where: str) -> list[Problem]:
     name = intervention.indicator
     if name not in twin.indicators:
-        return [
-            Problem(where, f"there is no indicator '{name}'. {nearest(name, twin.indicators)}")
-        ]
+        return [Problem(where, f"there is no indicator '{name}'. {nearest(name, twin.indicators)}")]
     one = twin.indicators[name]
     if one.equals is not None:
         parts = sorted(parse(one.equals).names() - {name})

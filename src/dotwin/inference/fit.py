@@ -1,0 +1,501 @@
+"""Fit a twin to a panel: the posterior of every mechanism."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dotwin.errors import DataError, SpecificationError, nearest
+from dotwin.inference.components import components_of
+from dotwin.inference.engine import Component, Draws, Engine, Settings
+from dotwin.inference.schedule import run
+from dotwin.mechanisms.design import Design, build_design
+from dotwin.mechanisms.equation import structure_of
+from dotwin.mechanisms.parameters import Parameter, parameters
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pymc as pm
+    import xarray as xr
+
+    from dotwin.inference.backtest import Backtest
+    from dotwin.inference.diagnosis import Diagnosis
+    from dotwin.panel import Panel
+    from dotwin.spec.twin import Twin
+
+__all__ = ["ENGINES", "Fit", "ParameterDraws", "fit"]
+
+Floats = NDArray[np.float64]
+
+#: Engines by name; 'auto' takes the fastest that knows all that a component needs.
+ENGINES = ("auto", "nuts", "pymc")
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterDraws:
+    """Some draws of all parameters, flattened over chains.
+
+    Parameters
+    ----------
+    values : dict of str to array
+        By posterior name, the draw first.
+    chain, draw : int array
+        Where each draw comes from.
+    """
+
+    values: Mapping[str, Floats]
+    chain: NDArray[np.int64]
+    draw: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.chain.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The posterior of every mechanism of a twin, with what is needed to use it.
+
+    Made by `fit`; read from disk by `load_fit`.
+
+    Parameters
+    ----------
+    twin : Twin
+    panel : Panel
+    designs : dict of str to Design
+        By indicator.
+    tree : DataTree
+        Groups ``posterior`` (dims chain, draw and names), ``sample_stats`` (dims component, chain,
+        draw).
+    settings : Settings
+    engines : dict of str to (str, float)
+        By component: the engine and its seconds.
+    backtested : Backtest, optional
+        The last backtest of this fit, so that forecasts can show it.
+    """
+
+    twin: Twin
+    panel: Panel
+    designs: Mapping[str, Design]
+    tree: xr.DataTree
+    settings: Settings
+    engines: Mapping[str, tuple[str, float]]
+    components: tuple[tuple[str, ...], ...] = ()
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        rows = sum(design.rows for design in self.designs.values())
+        return (
+            f"Fit of '{self.twin.name}': {len(self.designs)} mechanisms, {rows:,} rows, "
+            f"{self.settings.chains} chains of {self.settings.draws:,} draws. "
+            f"{self.diagnose().sentence}"
+        )
+
+    @property
+    def posterior(self) -> xr.DataTree:
+        """The posterior as a DataTree that every ArviZ function takes."""
+        return self.tree
+
+    def parameters(self, indicator: str) -> list[Parameter]:
+        """List the parameters of an indicator's mechanism, with dims, priors and meaning."""
+        design = self._design(indicator)
+        return parameters(
+            design.equation, design.reference, design.group_names, design.period_names
+        )
+
+    def _design(self, indicator: str) -> Design:
+        if indicator not in self.designs:
+            raise SpecificationError(
+                f"'{indicator}' has no fitted mechanism. {nearest(indicator, self.designs)}"
+            )
+        return self.designs[indicator]
+
+    @property
+    def n_draws(self) -> int:
+        """Draws over all chains."""
+        sizes = self.tree["posterior"].sizes
+        return int(sizes["chain"] * sizes["draw"])
+
+    def draws(self, n: int | None = None) -> ParameterDraws:
+        """Take draws of all parameters, evenly spread over chains and draws.
+
+        Parameters
+        ----------
+        n : int, optional
+            How many; all unless told.
+
+        Returns
+        -------
+        ParameterDraws
+        """
+        posterior = self.tree["posterior"].to_dataset()
+        chains, draws = int(posterior.sizes["chain"]), int(posterior.sizes["draw"])
+        total = chains * draws
+        n = total if n is None else min(n, total)
+        picked = np.floor((np.arange(n) + 0.5) * total / n).astype(np.int64)
+        chain, draw = np.divmod(picked, draws)
+        values: dict[str, Floats] = {}
+        for name, array in posterior.data_vars.items():
+            ordered = array.transpose("chain", "draw", ...).values
+            values[str(name)] = np.asarray(ordered[chain, draw], dtype=float)
+        return ParameterDraws(values, chain, draw)
+
+    def summary(
+        self, var_names: Sequence[str] | None = None, *, interval: float = 0.9
+    ) -> pd.DataFrame:
+        """Summarise parameters: mean, sd, equal-tailed interval, R-hat, effective sample size.
+
+        Parameters
+        ----------
+        var_names : sequence of str, optional
+            Posterior names; all but the effects of single groups and periods unless given.
+        interval : float
+            Probability of the interval.
+
+        Returns
+        -------
+        DataFrame
+            A row per parameter.
+        """
+        import arviz as az
+
+        if var_names is None:
+            var_names = [
+                one.name
+                for indicator in self.designs
+                for one in self.parameters(indicator)
+                if one.kind in ("free", "dispersion", "cutpoints")
+            ]
+        unknown = [name for name in var_names if name not in self.tree["posterior"].data_vars]
+        if unknown:
+            valid = [str(name) for name in self.tree["posterior"].data_vars]
+            raise SpecificationError(
+                f"the posterior has no '{unknown[0]}'. {nearest(unknown[0], valid)}"
+            )
+        table: pd.DataFrame = az.summary(
+            self.tree,
+            var_names=list(var_names),
+            ci_prob=interval,
+            ci_kind="eti",
+            round_to="none",
+        )
+        return table
+
+    @cached_property
+    def _diagnosis(self) -> Diagnosis:
+        from dotwin.inference.diagnosis import diagnose
+
+        return diagnose(self)
+
+    def diagnose(self) -> Diagnosis:
+        """Say per mechanism whether its posterior can be trusted, and what to do when not.
+
+        Returns
+        -------
+        Diagnosis
+            Verdicts in words, tables, and the checks of unit traits.
+        """
+        return self._diagnosis
+
+    def log_likelihood(self, indicator: str, *, leave_out: str = "row") -> xr.DataTree:
+        """Compute the pointwise log-likelihood of an indicator, for ``az.loo`` and its kind.
+
+        Parameters
+        ----------
+        indicator : str
+        leave_out : {'row', 'unit', 'future'}
+            'row': each row given all parameters. 'unit': all rows of a unit together, its own
+            effects integrated out. 'future': each row of the last period given all parameters,
+            a period's shock integrated out.
+
+        Returns
+        -------
+        DataTree
+            Groups ``posterior`` and ``log_likelihood``.
+        """
+        from dotwin.inference.likelihood import log_likelihood_tree
+
+        return log_likelihood_tree(self, indicator, leave_out)
+
+    def backtest(
+        self, *, origins: int = 4, horizon: int = 3, draws: int = 500, progress: bool = True
+    ) -> Backtest:
+        """Refit on shortened panels and score forecasts against what then happened.
+
+        Parameters
+        ----------
+        origins : int
+            How many last periods to forecast from.
+        horizon : int
+            How many periods ahead, at most.
+        draws : int
+            Simulated draws per forecast.
+        progress : bool
+
+        Returns
+        -------
+        Backtest
+            Log score, CRPS, PIT and coverage by indicator and horizon, beside each unit's own
+            history and persistence.
+        """
+        module = importlib.import_module("dotwin.worlds.backtest")
+        result: Backtest = module.backtest(
+            self, origins=origins, horizon=horizon, draws=draws, progress=progress
+        )
+        self.notes["backtest"] = result
+        return result
+
+    def simulate(
+        self,
+        *,
+        periods: int | None = None,
+        scenarios: Any = (),
+        seed: int,
+        draws: int = 500,
+        panel: Panel | None = None,
+        inputs: pd.DataFrame | None = None,
+        new_groups: str | None = None,
+        carry_forward: int = 0,
+        assume: str | Sequence[str] = (),
+        out: str | Path | None = None,
+    ) -> Any:
+        """Simulate the future with and without scenarios; see `dotwin.worlds.simulate`."""
+        module = importlib.import_module("dotwin.worlds")
+        return module.simulate(
+            self,
+            periods=periods,
+            scenarios=scenarios,
+            seed=seed,
+            draws=draws,
+            panel=panel,
+            inputs=inputs,
+            new_groups=new_groups,
+            carry_forward=carry_forward,
+            assume=assume,
+            out=out,
+        )
+
+    def pymc_model(self, indicator: str) -> pm.Model:
+        """Return the PyMC model of the component that an indicator's mechanism belongs to.
+
+        Parameters
+        ----------
+        indicator : str
+
+        Returns
+        -------
+        pymc.Model
+        """
+        from dotwin.mechanisms.pymc_model import build_pymc_model
+
+        self._design(indicator)
+        members = next(c for c in self.components if indicator in c)
+        component = next(
+            c for c in components_of(self.twin, self.panel) if c.designs[0].child == members[0]
+        )
+        designs = tuple(self.designs[name] for name in members)
+        return build_pymc_model(designs, component.imputation)
+
+    def save(self, path: str | Path, *, panel: bool = True) -> Path:
+        """Write the fit as a folder whose manifest is written last.
+
+        Parameters
+        ----------
+        path : str or Path
+        panel : bool
+            Whether the panel's values go with it; otherwise its digest and last states only.
+
+        Returns
+        -------
+        Path
+        """
+        from dotwin.inference.storage import save
+
+        return save(self, Path(path), panel=panel)
+
+    @classmethod
+    def from_parameters(
+        cls, twin: Twin, panel: Panel, values: Mapping[str, Any] | xr.Dataset
+    ) -> Fit:
+        """Make a fit of known parameters, for simulation from a stated truth.
+
+        Parameters
+        ----------
+        twin : Twin
+        panel : Panel
+        values : dict or Dataset
+            By posterior name: one value each, or draws along a first dim ``draw``; effects of
+            groups and periods are 0 unless given.
+
+        Returns
+        -------
+        Fit
+            With one chain.
+
+        Raises
+        ------
+        SpecificationError
+            When a parameter is missing or has a name that no mechanism has.
+        """
+        structure = structure_of(twin, panel)
+        designs = {
+            name: build_design(twin, name, panel, structure=structure) for name in twin.stochastic
+        }
+        listed = [
+            one
+            for d in designs.values()
+            for one in parameters(d.equation, d.reference, d.group_names, d.period_names)
+        ]
+        given = {str(name): np.asarray(value, dtype=float) for name, value in values.items()}
+        known = {one.name: one for one in listed}
+        unknown = [name for name in given if name not in known]
+        missing = [n for n, o in known.items() if n not in given and o.kind not in ("effects", "walk")]
+        if unknown:
+            raise SpecificationError(
+                f"no mechanism has a parameter '{unknown[0]}'. {nearest(unknown[0], known)}"
+            )
+        if missing:
+            raise SpecificationError(f"parameters without a value: {', '.join(missing)}.")
+        count = max(
+            [v.shape[0] for n, v in given.items() if v.ndim > len(known[n].shape)], default=1
+        )
+        arrays = {
+            name: np.broadcast_to(given.get(name, np.zeros(one.shape)), (count, *one.shape))[None]
+            for name, one in known.items()
+        }
+        settings = Settings(count, 0, 1, 0)
+        draws = Draws(arrays, {}, "known parameters")
+        component = Component(tuple(designs.values()))
+        return _assemble(twin, panel, [component], [draws], settings)
+
+
+def fit(
+    twin: Twin,
+    panel: Panel,
+    *,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    seed: int,
+    engine: str = "auto",
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> Fit:
+    """Fit every mechanism of a twin to a panel.
+
+    Mechanisms that share an unknown are fitted together, all others alone, side by side. Hidden
+    causes are left out of the fit: forecasts without intervention remain valid, and the licence of
+    every contrast says what is lost.
+
+    Parameters
+    ----------
+    twin : Twin
+    panel : Panel
+    draws, tune : int
+        Kept and discarded draws of each chain.
+    chains : int
+    seed : int
+    engine : {'auto', 'nuts', 'pymc'}
+    cache : str or Path, optional
+        Folder in which a mechanism's draws are kept under a hash of its specification and data:
+        change one mechanism and only that one is fitted anew.
+    progress : bool
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    DataError
+        When a mechanism has no row that it can use, or a cause never changes.
+    """
+    import warnings
+
+    from dotwin.errors import ConvergenceWarning
+
+    if engine not in ENGINES:
+        raise SpecificationError(f"there is no engine '{engine}'. {nearest(engine, ENGINES)}")
+    if not twin.stochastic:
+        raise DataError("the twin has no indicator with a family, so there is nothing to fit.")
+    settings = Settings(draws, tune, chains, seed)
+    components = components_of(twin, panel)
+    folder = Path(cache) if cache is not None else None
+    results = run(components, _engines(engine), settings, cache=folder, progress=progress)
+    result = _assemble(twin, panel, components, results, settings)
+    diagnosis = result.diagnose()
+    if not diagnosis.converged:
+        warnings.warn(diagnosis.sentence, ConvergenceWarning, stacklevel=2)
+    return result
+
+
+def _engines(name: str) -> list[Engine]:
+    from dotwin.inference.pymc_engine import PymcEngine
+
+    if name == "pymc":
+        return [PymcEngine()]
+    from dotwin.inference.nuts import NutsEngine
+
+    return [NutsEngine(), PymcEngine()]
+
+
+def _assemble(
+    twin: Twin,
+    panel: Panel,
+    components: Sequence[Component],
+    results: Sequence[Draws],
+    settings: Settings,
+) -> Fit:
+    import xarray as xr
+
+    posterior: dict[str, Any] = {}
+    coords: dict[str, Any] = {
+        "chain": np.arange(settings.chains),
+        "draw": np.arange(settings.draws),
+    }
+    statistics: dict[str, list[Any]] = {}
+    designs: dict[str, Design] = {}
+    for component, draws in zip(components, results, strict=True):
+        for design in component.designs:
+            designs[design.child] = design
+            for one in parameters(
+                design.equation, design.reference, design.group_names, design.period_names
+            ):
+                coords.update({d: list(c) for d, c in zip(one.dims, one.coords, strict=True)})
+                posterior[one.name] = (("chain", "draw", *one.dims), draws.posterior[one.name])
+        if component.imputation is not None:
+            for name in component.imputation.cells:
+                dim = f"{name}.missing_cell"
+                coords[dim] = component.imputation.names(name)
+                posterior[f"{name}.missing"] = (
+                    ("chain", "draw", dim),
+                    draws.posterior[f"{name}.missing"],
+                )
+        for name, values in draws.statistics.items():
+            statistics.setdefault(name, []).append(values)
+    groups = {"posterior": xr.Dataset(posterior, coords=coords)}
+    whole = {n: np.stack(v) for n, v in statistics.items() if len(v) == len(components)}
+    if whole:
+        groups["sample_stats"] = xr.Dataset(
+            {name: (("component", "chain", "draw"), values) for name, values in whole.items()},
+            coords={
+                "component": [component.name for component in components],
+                "chain": coords["chain"],
+                "draw": coords["draw"],
+            },
+        )
+    return Fit(
+        twin=twin,
+        panel=panel,
+        designs={name: designs[name] for name in twin.stochastic},
+        tree=xr.DataTree.from_dict(groups),
+        settings=settings,
+        engines={c.name: (d.engine, d.seconds) for c, d in zip(components, results, strict=True)},
+        components=tuple(tuple(d.child for d in c.designs) for c in components),
+    )

@@ -1,0 +1,5 @@
+"""NUTS on one compiled log density for all mechanisms: no model is compiled when a twin is fitted."""
+
+from dotwin.inference.nuts.engine import NutsEngine
+
+__all__ = ["NutsEngine"]

@@ -1,0 +1,40 @@
+"""The compiled log density, looked up when first needed because numba is slow to import."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dotwin.inference.nuts.parts import Parts
+
+__all__ = ["LogDensity", "compiled_log_density"]
+
+#: Called with an unconstrained point, the parts and an array that takes the gradient.
+LogDensity = Callable[[NDArray[np.float64], Parts, NDArray[np.float64]], float]
+
+_SOURCES = ("kernels.py", "likelihood.py", "parts.py", "special.py", "truncation.py")
+
+
+@cache
+def compiled_log_density() -> LogDensity:
+    """Return the log density that serves every mechanism.
+
+    It is compiled once per machine; later processes read it from disk.
+    """
+    from dotwin.inference.nuts.kernels import build_log_density
+
+    density: LogDensity = build_log_density(_version())
+    return density
+
+
+def _version() -> int:
+    """Number the sources, so that a change of any of them compiles anew."""
+    digest = hashlib.sha256()
+    for name in _SOURCES:
+        digest.update(Path(__file__).with_name(name).read_bytes())
+    return int.from_bytes(digest.digest()[:4])

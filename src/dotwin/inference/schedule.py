@@ -1,0 +1,193 @@
+"""Fit the components of a twin side by side, each cached under what it is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dotwin.inference.engine import Component, Draws, Engine, Progress, Settings
+from dotwin.mechanisms.design import Design
+
+__all__ = ["component_seed", "content_hash", "run"]
+
+
+def content_hash(component: Component, settings: Settings, engine: str) -> str:
+    """Return the SHA-256 of all that decides a component's draws.
+
+    The specification of its mechanisms alone enters, not the rest of the twin: a change elsewhere
+    leaves the hash as it was.
+    """
+    digest = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, np.ndarray):
+            digest.update(f"{value.dtype}{value.shape}".encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+        else:
+            digest.update(json.dumps(value, sort_keys=True, default=str).encode())
+
+    import nutpie
+    import pymc
+
+    add([engine, pymc.__version__, nutpie.__version__, vars(settings)])
+    for design in component.designs:
+        _add_design(design, add)
+    if component.imputation is not None:
+        for name, cells in component.imputation.cells.items():
+            add(name)
+            add(cells)
+    return digest.hexdigest()
+
+
+def _add_design(design: Design, add: Any) -> None:
+    add(design.child)
+    add(design.equation.indicator.model_dump(mode="json"))
+    add(design.reference.as_dict())
+    add([[str(t) for t in p.terms] for p in design.equation.predictors])
+    add({key: list(names) for key, names in design.group_names.items()})
+    add(list(design.period_names))
+    for array in (design.y, design.trials, design.lower, design.unit, design.period):
+        if array is not None:
+            add(array)
+    for arrays in design.predictors:
+        add(arrays.columns)
+        add(arrays.offset)
+        for level in sorted(arrays.groups):
+            add(arrays.groups[level])
+
+
+def component_seed(seed: int, component: Component) -> int:
+    """Derive a component's seed from its name, so that it does not depend on its neighbours."""
+    text = f"{seed}:{component.name}".encode()
+    return int.from_bytes(hashlib.blake2s(text, digest_size=4).digest(), "little")
+
+
+def run(
+    components: Sequence[Component],
+    engines: Sequence[Engine],
+    settings: Settings,
+    *,
+    cache: Path | None,
+    progress: bool,
+) -> list[Draws]:
+    """Draw from every component's posterior.
+
+    Parameters
+    ----------
+    components : sequence of Component
+    engines : sequence of Engine
+        Tried in order; the first that accepts a component draws it.
+    settings : Settings
+    cache : Path, optional
+        Folder of earlier draws.
+    progress : bool
+        Whether to show a progress display.
+
+    Returns
+    -------
+    list of Draws
+        In the order of the components.
+    """
+    workers = max(1, min(len(components), os.cpu_count() or 1))
+    with _display(progress) as display:
+        bars = [display.add(component.name) for component in components]
+
+        def one(position: int) -> Draws:
+            component = components[position]
+            told = bars[position]
+            engine = next(e for e in engines if e.accepts(component))
+            own = Settings(
+                settings.draws,
+                settings.tune,
+                settings.chains,
+                component_seed(settings.seed, component),
+            )
+            path = None
+            if cache is not None:
+                path = cache / f"{content_hash(component, own, engine.name)}.npz"
+                found = _read(path)
+                if found is not None:
+                    told(1.0, "from the cache")
+                    return found
+            draws = engine.sample(component, own, told)
+            if path is not None:
+                _write(path, draws)
+            told(1.0, f"done in {draws.seconds:.0f} s")
+            return draws
+
+        # The largest first, so that no core waits for one long fit at the end.
+        order = sorted(
+            range(len(components)), key=lambda i: -sum(d.rows for d in components[i].designs)
+        )
+        with ThreadPoolExecutor(workers) as pool:
+            futures = {i: pool.submit(one, i) for i in order}
+            return [futures[i].result() for i in range(len(components))]
+
+
+def _write(path: Path, draws: Draws) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}.npz")
+    arrays = {f"p:{name}": value for name, value in draws.posterior.items()}
+    arrays |= {f"s:{name}": value for name, value in draws.statistics.items()}
+    np.savez(part, engine=draws.engine, seconds=draws.seconds, **arrays)
+    part.replace(path)
+
+
+def _read(path: Path) -> Draws | None:
+    if not path.exists():
+        return None
+    with np.load(path) as stored:
+        posterior = {k[2:]: stored[k] for k in stored.files if k.startswith("p:")}
+        statistics = {k[2:]: stored[k] for k in stored.files if k.startswith("s:")}
+        return Draws(posterior, statistics, str(stored["engine"]), float(stored["seconds"]))
+
+
+class _Silent:
+    """No display."""
+
+    def __enter__(self) -> _Silent:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def add(self, name: str) -> Progress:
+        return lambda share, words: None
+
+
+class _Bars:
+    """A rich display with a bar per component."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[words]}"),
+        )
+
+    def __enter__(self) -> _Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def add(self, name: str) -> Progress:
+        task = self._progress.add_task(name, total=1.0, words="waiting")
+        return lambda share, words: self._progress.update(task, completed=share, words=words)
+
+
+def _display(progress: bool) -> Any:
+    return _Bars() if progress else _Silent()

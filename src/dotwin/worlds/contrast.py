@@ -1,0 +1,407 @@
+"""The difference between two scenarios, with its licence."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dotwin.errors import SpecificationError, nearest
+from dotwin.spec.expressions import parse
+from dotwin.worlds.aggregate import By, Groups, adds_up, aggregate, unit_of
+from dotwin.worlds.licence import NO_HIDDEN_CAUSES, Licence, differing, licence_of, refuse
+from dotwin.worlds.program import BASELINE
+from dotwin.worlds.run import compared
+from dotwin.worlds.tables import interval_ends, number, over_draws
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from dotwin.worlds.futures import Futures
+
+__all__ = ["Contrast", "contrast"]
+
+Of = Literal["expected", "realised"]
+Worse = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Contrast:
+    """Two scenarios compared, draw by draw.
+
+    Parameters
+    ----------
+    futures : Futures
+    name, against : str
+        The scenario, and the one that it is compared with.
+    of : {'expected', 'realised'}
+    outcomes : tuple of str
+        The indicators that are compared.
+    licence : Licence
+    worlds : dict of str to float array (2, pair, draw over all chains, unit, period)
+        Both worlds' values, of each pair of mirrored noise; one pair when realised.
+    """
+
+    futures: Futures
+    name: str
+    against: str
+    of: Of
+    outcomes: tuple[str, ...]
+    licence: Licence
+    worlds: dict[str, NDArray[np.float64]]
+
+    @property
+    def coupling(self) -> str:
+        """How the two worlds' noise belongs together, where that matters."""
+        return "monotone" if self.of == "realised" else "averaged over noise"
+
+    @cached_property
+    def draws(self) -> xr.Dataset:
+        """The differences, dims chain, draw, unit, period; in each indicator's own unit."""
+        import xarray as xr
+
+        like = self.futures.draws
+        dims = ("chain", "draw", "unit", "period")
+        found = {}
+        for name in self.outcomes:
+            values = self.worlds[name].mean(axis=1)
+            difference = (values[0] - values[1]).reshape(self.futures.run.shape)
+            found[name] = (dims, difference, like[name].attrs)
+        coords = {key: value for key, value in like.coords.items() if "scenario" not in value.dims}
+        return xr.Dataset(found, coords=coords, attrs={"coupling": self.coupling})
+
+    def _difference(
+        self, text: str, groups: Groups
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the difference by (draw, group, period), and by pair before that."""
+        twin = self.futures.twin
+        expression = self.futures.expression(text)
+        whole = aggregate(twin, expression, lambda n: self._read(n).mean(axis=1), groups)
+        pairs = aggregate(twin, expression, self._read, groups)
+        return whole[0] - whole[1], pairs[0] - pairs[1]
+
+    def _read(self, name: str) -> NDArray[np.float64]:
+        if name not in self.worlds:
+            raise SpecificationError(
+                f"the contrast does not hold '{name}'. {nearest(name, self.worlds)} Name what else "
+                f"is to be compared with on=."
+            )
+        return self.worlds[name]
+
+    def summary(
+        self, by: By = None, *, on: str | Sequence[str] | None = None, interval: float = 0.9
+    ) -> pd.DataFrame:
+        """Summarise the differences.
+
+        Parameters
+        ----------
+        by : str or sequence of str, optional
+            As in `Futures.summary`. Groups are fixed before the scenarios part.
+        on : str or sequence of str, optional
+            Indicators or expressions of them; what the contrast is on unless given.
+        interval : float
+
+        Returns
+        -------
+        DataFrame
+            Columns ``indicator``, those of ``by``, ``period``, ``mean``, ``median``, ``5%``,
+            ``95%``, ``noise`` and ``unit``. ``noise`` is the share of the spread (of the variance)
+            that comes from simulating rather than from not knowing the parameters; more
+            replicates make it smaller. Realised contrasts do not have it.
+        """
+        import pandas as pd
+
+        groups = self.futures.groups(by)
+        chosen = self.outcomes if on is None else (on,) if isinstance(on, str) else tuple(on)
+        tables = []
+        for text in chosen:
+            whole, pairs = self._difference(text, groups)
+            unit = unit_of(self.futures.twin, self.futures.expression(text))
+            table = over_draws(
+                whole,
+                [
+                    (groups.names, groups.labels),
+                    (("period",), [(label,) for label in self.futures.run.future.labels]),
+                ],
+                interval,
+                {},
+            )
+            table.insert(0, "indicator", text)
+            if self.of == "expected":
+                table["noise"] = _noise_share(whole, pairs).ravel()
+            table["unit"] = unit
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def share_made_worse(
+        self, indicator: str, *, worse: Worse, by: By = None, interval: float = 0.9
+    ) -> pd.DataFrame:
+        """Say for how many units the scenario makes an indicator worse.
+
+        Parameters
+        ----------
+        indicator : str
+        worse : {'higher', 'lower'}
+            Which direction is harm.
+        by : str or sequence of str, optional
+        interval : float
+
+        Returns
+        -------
+        DataFrame
+            Columns those of ``by``, ``period``, ``mean``, ``median``, ``5%``, ``95%``: the share of
+            units whose difference points towards harm. For a realised contrast it rests on the
+            coupling of the two worlds' noise, which no data can test.
+        """
+        groups = self.futures.groups(by)
+        values = self._read(indicator).mean(axis=1)
+        harmed = _towards_harm(values[0] - values[1], worse) > 0
+        share = groups.total(harmed.astype(float)) / groups.total(np.ones(harmed.shape))
+        return over_draws(
+            share,
+            [
+                (groups.names, groups.labels),
+                (("period",), [(label,) for label in self.futures.run.future.labels]),
+            ],
+            interval,
+            {"coupling": self.coupling},
+        )
+
+    def largest_harm(
+        self, indicator: str, *, worse: Worse, by: By = None, interval: float = 0.9
+    ) -> pd.DataFrame:
+        """Say how much harm is not ruled out: the end of the interval on the side of harm.
+
+        Parameters
+        ----------
+        indicator : str
+            Or an expression of indicators.
+        worse : {'higher', 'lower'}
+        by : str or sequence of str, optional
+        interval : float
+
+        Returns
+        -------
+        DataFrame
+            Columns those of ``by``, ``period``, ``harm`` (0 where the interval rules harm out) and
+            ``unit``.
+        """
+        groups = self.futures.groups(by)
+        difference, _ = self._difference(indicator, groups)
+        harm = np.quantile(_towards_harm(difference, worse), interval_ends(interval)[1], axis=0)
+        table = over_draws(
+            np.maximum(harm, 0.0)[None],
+            [
+                (groups.names, groups.labels),
+                (("period",), [(label,) for label in self.futures.run.future.labels]),
+            ],
+            interval,
+            {"unit": unit_of(self.futures.twin, self.futures.expression(indicator))},
+        )
+        kept = [*groups.names, "period", "mean", "unit"]
+        return table[kept].rename(columns={"mean": "harm"})
+
+    def _headline(self) -> str:
+        """Return the outcome that a sentence is about: the last in the order of causes."""
+        changed = set(self.futures.program(self.name).changes)
+        order = [n for n in self.futures.twin.graph.order() if n in self.outcomes]
+        others = [name for name in order if name not in changed]
+        return (others or order)[-1]
+
+    def __repr__(self) -> str:
+        if not self.outcomes:
+            return f"{self.name} against {self.against}: nothing differs."
+        twin, outcome = self.futures.twin, self._headline()
+        trials = twin.indicators[outcome].trials
+        text = f"share({outcome})" if trials in self.worlds else outcome
+        row = self.summary(on=text).iloc[-1]
+        low, high = (c for c in row.index if str(c).endswith("%"))
+        label = self.futures.run.future.labels[-1]
+        when = f" in {label}" if self.futures.run.future.frequency is not None else ""
+        kind = "share of" if text != outcome else "total" if adds_up(twin, outcome) else "mean"
+        unit = f" {row['unit']}" if row["unit"] else ""
+        direction = "lower" if row["mean"] < 0 else "higher"
+        size = number(abs(row["mean"]))
+        finding = (
+            f"Under '{self.name}', {kind} {twin.label(outcome)} is {size}{unit} {direction}{when} "
+            f"than under '{self.against}' (90 % interval {number(row[low])} to {number(row[high])})"
+        )
+        if row["mean"] == 0 and row[low] == row[high] == 0:
+            finding = (
+                f"'{self.name}' and '{self.against}' do not differ in {twin.label(outcome)}{when}"
+            )
+        if self.licence.identified.status != "yes":
+            finding += f": {self.licence.meaning}"
+        realised = "; coupling: monotone" if self.of == "realised" else ""
+        return f"{finding}{realised}."
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.licence._repr_html_()}"
+
+    def plot(self, indicator: str | None = None) -> Any:
+        """Draw the differences over time."""
+        return importlib.import_module("dotwin.plots").plot_contrast(self, indicator)
+
+
+def _towards_harm(difference: NDArray[np.float64], worse: Worse) -> NDArray[np.float64]:
+    if worse not in ("higher", "lower"):
+        raise SpecificationError(f"worse='{worse}': say 'higher' or 'lower'.")
+    return difference if worse == "higher" else -difference
+
+
+def _noise_share(whole: NDArray[np.float64], pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Estimate which share of the variance over draws is left-over noise, by (group, period)."""
+    count = pairs.shape[0]
+    if count < 2:
+        return np.full(whole.shape[1:], np.nan)
+    noise = pairs.var(axis=0, ddof=1).mean(axis=0) / count
+    total = whole.var(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(total > 0, np.minimum(noise / total, 1.0), 0.0)
+
+
+def contrast(
+    futures: Futures,
+    name: str,
+    against: str = BASELINE,
+    *,
+    of: Of = "expected",
+    on: str | Sequence[str] | None = None,
+    assume: str | Sequence[str] = (),
+    replicates: int = 4,
+) -> Contrast:
+    """Compare two scenarios.
+
+    ``of="expected"`` asks what a scenario changes on average over the noise of single units and
+    periods, given the parameters: both worlds are simulated again with further noise, in mirrored
+    pairs (v and -v), and averaged per draw before anything else. What spread is left in a summary
+    is almost only that of the parameters; its ``noise`` column says how much is not.
+
+    ``of="realised"`` compares the futures as they stand, unit by unit at the same noise. It
+    answers what happens to *one* unit in both worlds, which rests on a monotone coupling of their
+    noise that no data can test.
+
+    Parameters
+    ----------
+    futures : Futures
+    name, against : str
+    of : {'expected', 'realised'}
+    on : str or sequence of str, optional
+        The outcomes; everything that the scenarios can change unless given.
+    assume : str or sequence of str
+        ``no hidden causes``: compare although the declared graph does not license it.
+    replicates : int
+        How many noises are averaged, an even number.
+
+    Returns
+    -------
+    Contrast
+
+    Raises
+    ------
+    LicenceError
+        When the declared graph does not license the comparison on one of the outcomes.
+    """
+    if of not in ("expected", "realised"):
+        raise SpecificationError(f"of='{of}': say 'expected' or 'realised'.")
+    if replicates < 2 or replicates % 2:
+        raise SpecificationError(f"replicates={replicates}: an even number, 2 or more.")
+    assumed = frozenset([assume] if isinstance(assume, str) else assume)
+    if unknown := sorted(assumed - {NO_HIDDEN_CAUSES}):
+        raise SpecificationError(f"assume='{unknown[0]}': a contrast knows '{NO_HIDDEN_CAUSES}'.")
+    outcomes = _outcomes(futures, name, against, on)
+    licence = licence_of(futures, name, against, outcomes, assumed)
+    refuse(licence, outcomes)
+    needed = _needed(futures, outcomes)
+    if of == "realised":
+        worlds = _realised(futures, name, against, needed)
+    else:
+        worlds = _expected(futures, name, against, needed, replicates)
+    return Contrast(futures, name, against, of, outcomes, licence, worlds)
+
+
+def _outcomes(
+    futures: Futures, name: str, against: str, on: str | Sequence[str] | None
+) -> tuple[str, ...]:
+    if on is None:
+        reached = _reached(futures, name, against)
+        return tuple(str(n) for n in futures.draws.data_vars if n in reached)
+    chosen = [on] if isinstance(on, str) else list(on)
+    found: dict[str, None] = {}
+    for text in chosen:
+        expression = futures.expression(text)
+        found |= dict.fromkeys(sorted(expression.names()))
+    for one in found:
+        futures.read(one)
+    return tuple(found)
+
+
+def _reached(futures: Futures, name: str, against: str) -> frozenset[str]:
+    """Return the indicators that can differ between two scenarios."""
+    changed = differing(futures.program(name), futures.program(against))
+    graph = futures.twin.graph
+    return frozenset(changed).union(*(graph.descendants(one) for one in changed))
+
+
+def _needed(futures: Futures, outcomes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the outcomes with what their ratios and averages are taken over."""
+    found = dict.fromkeys(outcomes)
+    for name in outcomes:
+        one = futures.twin.indicators[name]
+        extra = [one.trials, one.weight]
+        extra += sorted(parse(one.exposure).names()) if one.exposure else []
+        found |= dict.fromkeys(other for other in extra if other in futures.draws)
+    for threshold in futures.twin.thresholds.values():
+        names = parse(threshold.of).names()
+        if names & set(outcomes):
+            found |= dict.fromkeys(n for n in sorted(names) if n in futures.draws)
+    return tuple(str(n) for n in found if n is not None)
+
+
+def _realised(
+    futures: Futures, name: str, against: str, needed: tuple[str, ...]
+) -> dict[str, NDArray[np.float64]]:
+    order = list(futures.scenarios)
+    both = [order.index(name), order.index(against)]
+    return {n: futures.read(n)[both][:, None] for n in needed}
+
+
+def _expected(
+    futures: Futures, name: str, against: str, needed: tuple[str, ...], replicates: int
+) -> dict[str, NDArray[np.float64]]:
+    """Average both worlds over each pair of mirrored noise."""
+    worlds = {
+        n: np.repeat(values / 2.0, replicates // 2, axis=1)
+        for n, values in _realised(futures, name, against, needed).items()
+    }
+    run = futures.run
+    reached = _reached(futures, name, against)
+    programs = compared(
+        run, futures.program(against), futures.program(name), reached, frozenset(needed)
+    )
+    simulated = [n for n in needed if not _is_constant(futures, n)]
+    for values in (worlds[n] for n in simulated):
+        values[:, 1:] = 0.0
+    for n in set(needed) - set(simulated):
+        worlds[n] *= 2.0
+    for replicate in range(1, replicates):
+        for block in run.engine(programs, replicate).blocks():
+            for n in simulated:
+                for w, world in enumerate(reversed(block.worlds)):
+                    seen = world.seen[n]
+                    for t in range(len(run.future)):
+                        value = seen[run.start.past + t]
+                        worlds[n][w, replicate // 2, block.rows, :, t] += value / 2.0
+    return worlds
+
+
+def _is_constant(futures: Futures, name: str) -> bool:
+    """Whether an indicator is a given that no scenario changes."""
+    touched = frozenset().union(*(program.touched for program in futures.run.programs))
+    return futures.twin.indicators[name].is_given and name not in touched

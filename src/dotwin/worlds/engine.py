@@ -1,0 +1,418 @@
+"""The forward engine: from mechanisms, a start and programs to trajectories.
+
+For every block of draws, period by period and cause before effect, each indicator gets its value
+from its mechanism at its addressed noise. All scenarios of a block share that noise. An intervened
+indicator keeps two values: the natural one, which its own lag reads, and the changed one, which
+everything else reads. What an intervention cannot reach is not computed again but is the baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dotwin.mechanisms.links import get_link
+from dotwin.mechanisms.response import Response, respond
+from dotwin.spec.expressions import Expr, evaluate, parse
+from dotwin.spec.prior import Prior
+from dotwin.worlds.machine import Machine, Mechanism, shock
+from dotwin.worlds.noise import (
+    normal_noise,
+    prior_quantile,
+    tail_noise,
+    uniform,
+    unit_numbers,
+)
+from dotwin.worlds.program import Change, Program
+from dotwin.worlds.start import Start, all_reads, expressions_of
+from dotwin.worlds.verbs import Changed, acts_on_share, change_share, change_value, support_edges
+from dotwin.worlds.world import World, WorldEnvironment
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dotwin.spec.twin import Twin
+
+__all__ = ["Block", "Edges", "Engine"]
+
+#: Values of one node that are computed together: few enough to stay in the cache of a core, many
+#: enough that the interpreter's own time does not count.
+_BLOCK_VALUES = 32_768
+
+
+@dataclass(eq=False)
+class Edges:
+    """How many intervened unit-periods had to be held at the edge of what is possible.
+
+    Parameters
+    ----------
+    changed, at_edge : dict of (scenario, indicator) to int
+    """
+
+    changed: dict[tuple[str, str], int] = field(default_factory=dict)
+    at_edge: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def add(self, key: tuple[str, str], changed: int, at_edge: int) -> None:
+        """Count further unit-periods."""
+        self.changed[key] = self.changed.get(key, 0) + changed
+        self.at_edge[key] = self.at_edge.get(key, 0) + at_edge
+
+    def shares(self) -> dict[tuple[str, str], float]:
+        """Return the share at the edge, by scenario and indicator."""
+        return {
+            key: self.at_edge[key] / changed if changed else 0.0
+            for key, changed in self.changed.items()
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """What the engine made of some draws.
+
+    Parameters
+    ----------
+    rows : slice
+        Which draws.
+    worlds : tuple of World
+        One per program.
+    """
+
+    rows: slice
+    worlds: tuple[World, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """Simulates worlds forward.
+
+    Parameters
+    ----------
+    twin : Twin
+    machine : Machine
+    start : Start
+    programs : tuple of Program
+        The baseline first.
+    seed : int
+    replicate : int
+        Which noise: replicates 0 and 1 are each other's mirror images, and so on by pairs.
+        Parameters, effects of new groups and intervention values are the same in all.
+    known_periods : dict of int to int
+        The calendar's numbers of the fit's periods, and their positions.
+    imputed : dict of (indicator, unit row, column of the past) to array (draw,)
+        Posterior draws of missing facts.
+    """
+
+    twin: Twin
+    machine: Machine
+    start: Start
+    programs: tuple[Program, ...]
+    seed: int
+    replicate: int = 0
+    known_periods: Mapping[int, int] = field(default_factory=dict)
+    imputed: Mapping[tuple[str, int, int], NDArray[np.float64]] = field(default_factory=dict)
+    edges: Edges = field(default_factory=Edges)
+
+    @property
+    def horizon(self) -> int:
+        """How many periods are simulated."""
+        return len(self.start.ordinals) - self.start.past
+
+    def blocks(self, block: int | None = None) -> Iterator[Block]:
+        """Simulate block after block of draws.
+
+        Parameters
+        ----------
+        block : int, optional
+            Draws per block; chosen by the number of units unless given. It changes nothing but
+            the memory and time that are used.
+        """
+        units = max(1, len(self.start.members.units))
+        size = block or max(1, _BLOCK_VALUES // units)
+        total = len(self.machine.draws)
+        for first in range(0, total, size):
+            rows = slice(first, min(first + size, total))
+            # A draw may send a predictor to infinity: its values are counted, not warned about.
+            with np.errstate(all="ignore"):
+                worlds = _Run(self, self.machine.block(rows, self.seed), rows).worlds()
+            yield Block(rows, worlds)
+
+    def unstartable(self) -> dict[str, NDArray[np.bool_]]:
+        """Say which units lack a starting value that cannot be drawn, by indicator.
+
+        Returns
+        -------
+        dict of str to bool array (unit,)
+        """
+        rows = slice(0, 1)
+        with np.errstate(all="ignore"):
+            world = _Run(self, self.machine.block(rows, self.seed), rows).past_world()
+        found: dict[str, NDArray[np.bool_]] = {}
+        for name, lag in _lagged_reads(self.twin):
+            for back in range(1, lag + 1):
+                values = world.seen[name][world.past - back]
+                if np.asarray(values).dtype.kind in "OUT":
+                    lacking = np.asarray(values == "").reshape(-1)
+                else:
+                    lacking = np.isnan(np.asarray(values, dtype=float)).any(axis=0)
+                if lacking.any():
+                    found[name] = found.get(name, np.zeros(lacking.shape, dtype=bool)) | lacking
+        return found
+
+
+def _lagged_reads(twin: Twin) -> list[tuple[str, int]]:
+    """Return each indicator that a mechanism reads at a lag, with the longest such lag.
+
+    A rule that reads a missing state does not hold there, so rules leave nobody out.
+    """
+    longest: dict[str, int] = {}
+    for _, expression in expressions_of(twin):
+        for name, lag in all_reads(twin, expression):
+            if lag:
+                longest[name] = max(lag, longest.get(name, 0))
+    return sorted(longest.items())
+
+
+class _Run:
+    """The worlds of one block of draws."""
+
+    def __init__(self, engine: Engine, machine: Machine, rows: slice) -> None:
+        self.engine, self.machine, self.rows = engine, machine, rows
+        self.twin, self.start, self.past = engine.twin, engine.start, engine.start.past
+        self.units = unit_numbers(self.start.members.units)
+        self.everyone = unit_numbers([""])
+        self.by_level = {
+            level: unit_numbers(grouping.labels[0])
+            for level, grouping in self.start.members.levels.items()
+        }
+        self.expressions: dict[str, Expr] = {
+            name: parse(one.equals) for name, one in self.twin.indicators.items() if one.equals
+        }
+        self.amounts: dict[str, Any] = {}
+        self.shocks: dict[tuple[str, int], Any] = {}
+
+    # ── noise ──────────────────────────────────────────────────────────────────────────────────
+
+    def noise(self, node: str, units: NDArray[np.uint64], ordinal: int) -> NDArray[np.float64]:
+        pair, mirrored = divmod(self.engine.replicate, 2)
+        address = f"{node} (noise {pair})" if pair else node
+        v = tail_noise(self.engine.seed, address, self.machine.draws, units, ordinal)
+        return -v if mirrored else v
+
+    def normal(self, node: str, ordinal: int) -> NDArray[np.float64]:
+        return normal_noise(self.noise(node, self.everyone, ordinal))
+
+    def shock(self, mechanism: Mechanism, ordinal: int) -> dict[str, Any]:
+        """Return period shock and walk of each predictor, computed once for all scenarios."""
+        found = {}
+        for predictor in mechanism.equation.predictors:
+            key = (predictor.prefix, ordinal)
+            if key not in self.shocks:
+                self.shocks[key] = shock(
+                    predictor,
+                    self.machine.parameters,
+                    self.engine.known_periods,
+                    ordinal,
+                    self.normal,
+                )
+            found[predictor.prefix] = self.shocks[key]
+        return found
+
+    # ── the past ───────────────────────────────────────────────────────────────────────────────
+
+    def past_world(self) -> World:
+        """Return a world that holds the facts, what is missing of them drawn from its causes."""
+        seen: dict[str, list[Any]] = {}
+        for name in self.twin.indicators:
+            future: list[Any] = [None] * self.engine.horizon
+            if name in self.start.givens:
+                held = self.start.givens[name]
+                future = [held[None, :, t] for t in range(self.engine.horizon)]
+            facts = self.start.facts.get(name)
+            if facts is None:
+                empty = np.full((1, len(self.start.members.units)), np.nan)
+                seen[name] = [empty] * self.past + future
+            else:
+                seen[name] = [facts[None, :, p] for p in range(self.past)] + future
+        for (name, unit, column), draws in self.engine.imputed.items():
+            shape = (len(self.machine.draws), len(self.start.members.units))
+            filled = np.array(np.broadcast_to(seen[name][column], shape))
+            filled[:, unit] = draws[self.rows]
+            seen[name][column] = filled
+        world = World(self.past, seen, {name: list(values) for name, values in seen.items()})
+        if self.twin.panel.period is not None:
+            self._draw_missing_past(world)
+        return world
+
+    def _draw_missing_past(self, world: World) -> None:
+        for position in range(self.past // 2, self.past):
+            for name in self.engine.programs[0].order:
+                if self.twin.indicators[name].is_given:
+                    continue
+                facts = np.asarray(world.seen[name][position], dtype=float)
+                missing = np.isnan(facts)
+                if not missing.any():
+                    continue
+                drawn, _, _ = self._natural(world, name, position)
+                value = np.where(missing, drawn, facts)
+                world.put(name, position, value, value)
+
+    # ── the future ─────────────────────────────────────────────────────────────────────────────
+
+    def worlds(self) -> tuple[World, ...]:
+        """Run all programs."""
+        past = self.past_world()
+        found: list[World] = []
+        for program in self.engine.programs:
+            world = World(
+                self.past,
+                {name: list(values) for name, values in past.seen.items()},
+                {name: list(values) for name, values in past.natural.items()},
+            )
+            groups: dict[int, Any] = {}
+            for t in range(self.engine.horizon):
+                for name in program.order:
+                    if found and name not in program.touched:
+                        same = found[0].seen[name][self.past + t]
+                        world.put(name, self.past + t, same, same)
+                    else:
+                        self._step(world, program, name, t, groups)
+            found.append(world)
+        return tuple(found)
+
+    def _step(
+        self, world: World, program: Program, name: str, t: int, groups: dict[int, Any]
+    ) -> None:
+        position = self.past + t
+        natural, response, noise = self._natural(world, name, position)
+        acting = [change for change in program.changes.get(name, ()) if change.acts(t)]
+        if not acting:
+            world.put(name, position, natural, natural)
+            return
+        (change,) = acting
+        changed = self._changed(change, name, natural, response, noise, change.strength[t])
+        group = self._group(world, change, name, t, natural, groups)
+        value = changed.value
+        at_edge = changed.at_edge & np.isfinite(changed.value)
+        acts = np.isfinite(changed.value)
+        if group is not None:
+            value = np.where(group, value, natural)
+            at_edge, acts = at_edge & group, acts & group
+        self.engine.edges.add((program.name, name), int(acts.sum()), int(at_edge.sum()))
+        world.put(name, position, value, value if change.feeds_back else natural)
+
+    def _natural(self, world: World, name: str, position: int) -> tuple[Any, Response | None, Any]:
+        """Return what the world itself yields, with its distribution and noise where it has any."""
+        one = self.twin.indicators[name]
+        if one.is_given:
+            return world.seen[name][position], None, None
+        environment = WorldEnvironment(self.twin, world, self.start.members, position, child=name)
+        if one.equals is not None:
+            value = evaluate(self.expressions[name], environment)
+            value = np.atleast_2d(np.asarray(value, dtype=float))
+            shape = np.broadcast_shapes(value.shape, (1, len(self.start.members.units)))
+            return np.broadcast_to(value, shape), None, None
+        mechanism = self.machine.mechanisms[name]
+        ordinal = int(self.start.ordinals[position])
+        response = respond(
+            mechanism.design,
+            self.machine.parameters,
+            environment,
+            mechanism.constants,
+            mechanism.codes,
+            ordinal,
+            self.shock(mechanism, ordinal),
+        )
+        level = one.level if one.level is not None else self.twin.unit
+        noise = self.noise(name, self.by_level[level], ordinal)
+        if response.trials is not None:
+            response = replace(response, trials=self._whole(name, level, response.trials, ordinal))
+        value = response.quantile(noise)
+        if level != self.twin.unit:
+            value = value[:, self.start.members.levels[level].representative]
+        return value, response, noise
+
+    def _whole(self, name: str, level: str, trials: Any, ordinal: int) -> Any:
+        """Make trials whole, rounding up as often as the fraction says, at addressed noise."""
+        trials = np.asarray(trials, dtype=float)
+        if bool(np.all((trials == np.floor(trials)) | np.isnan(trials))):
+            return trials
+        u = uniform(self.noise(f"{name}.trials", self.by_level[level], ordinal))
+        return np.floor(trials + u)
+
+    def _changed(
+        self,
+        change: Change,
+        name: str,
+        natural: Any,
+        response: Response | None,
+        noise: Any,
+        strength: float,
+    ) -> Changed:
+        verb, amount = change.intervention.verb, self._amount(change)
+        if response is None:
+            return change_value(verb, natural, amount, strength, -np.inf, np.inf)
+        mechanism = self.machine.mechanisms[name]
+        if acts_on_share(mechanism.equation):
+            changed = change_share(verb, response, mechanism.equation, noise, amount, strength)
+            level = mechanism.equation.indicator.level
+            if level is not None and level != self.twin.unit:
+                first = self.start.members.levels[level].representative
+                changed = Changed(changed.value[:, first], changed.at_edge[:, first])
+            return changed
+        family = mechanism.equation.family
+        usual = float(get_link(family.link).inverse(mechanism.design.reference.child[0]))
+        low, high = support_edges(
+            mechanism.equation, family.support, usual, response.extra.get("lower")
+        )
+        changed = change_value(verb, natural, amount, strength, low, high)
+        if response.holds is None:
+            return changed
+        holds = np.asarray(response.holds) != 0
+        return Changed(np.where(holds, changed.value, natural), changed.at_edge & holds)
+
+    def _amount(self, change: Change) -> Any:
+        """Return an intervention's value, drawn once per draw where it is a distribution."""
+        value = change.intervention.value
+        if not isinstance(value, Prior):
+            return value
+        if change.address not in self.amounts:
+            v = tail_noise(self.engine.seed, change.address, self.machine.draws, self.everyone, 0)
+            self.amounts[change.address] = prior_quantile(value, v)
+        return self.amounts[change.address]
+
+    def _group(
+        self,
+        world: World,
+        change: Change,
+        name: str,
+        t: int,
+        natural: Any,
+        groups: dict[int, Any],
+    ) -> Any:
+        """Return who is intervened on, or None for everyone; an unknown condition does not hold."""
+        if change.where is None:
+            return None
+        if change.group == "fixed" and id(change) in groups:
+            return groups[id(change)]
+        environment = WorldEnvironment(
+            self.twin,
+            world,
+            self.start.members,
+            self.past + t,
+            overrides={name: natural},
+            begun=partial(self._begun, world, change),
+        )
+        condition = np.atleast_2d(np.asarray(evaluate(change.where, environment), dtype=float))
+        group = np.nan_to_num(condition) != 0
+        if change.group == "fixed":
+            groups[id(change)] = group
+        return group
+
+    def _begun(self, world: World, change: Change, expression: Expr) -> Any:
+        """Return what an expression was in the period before the intervention began."""
+        before = self.past + change.first - 1
+        return evaluate(expression, WorldEnvironment(self.twin, world, self.start.members, before))

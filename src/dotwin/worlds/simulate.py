@@ -1,0 +1,189 @@
+"""Simulate a fitted twin forward, with and without interventions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dotwin.errors import LicenceError, SpecificationError
+from dotwin.worlds.engine import Edges
+from dotwin.worlds.futures import Futures
+from dotwin.worlds.run import Run, plan
+from dotwin.worlds.store import MemoryStore, Store, ZarrStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dotwin.inference import Fit
+    from dotwin.panel import Panel
+    from dotwin.spec.interventions import Scenario
+
+__all__ = ["simulate"]
+
+#: Results larger than this go to disk.
+_LARGEST_IN_MEMORY = 2**30
+#: A scenario that sends more of its unit-periods to an edge than this must be asked for by name.
+_MOST_AT_EDGE = 0.05
+#: A spread of shocks learnt from fewer periods is what its prior says.
+_FEW_PERIODS = 8
+
+
+def simulate(
+    fit: Fit,
+    *,
+    periods: int | None = None,
+    scenarios: Sequence[Scenario | str] | Scenario | str | None = (),
+    seed: int,
+    draws: int = 500,
+    panel: Panel | None = None,
+    inputs: pd.DataFrame | None = None,
+    new_groups: str | None = None,
+    carry_forward: int = 0,
+    assume: str | Sequence[str] = (),
+    out: str | os.PathLike[str] | None = None,
+) -> Futures:
+    """Simulate a fitted twin forward.
+
+    Every posterior draw unfolds from the units' last states with noise of its own; all scenarios
+    share that noise exactly. The same fit and seed give the same bytes, whatever else is simulated
+    along with it.
+
+    Parameters
+    ----------
+    fit : Fit
+    periods : int
+        How many future periods; left out for a cross-section, whose one period is replayed.
+    scenarios : sequence of Scenario or str
+        The baseline is always there. A name stands for a scenario of the twin; None for all.
+    seed : int
+    draws : int
+        Posterior draws, taken evenly from the chains.
+    panel : Panel, optional
+        Another panel to start from: its units, givens and last states.
+    inputs : DataFrame, optional
+        Future values of givens, with columns for unit and period and one per given. Without the
+        unit's column they hold for all units, without the period's for all periods.
+    new_groups : {'population'}, optional
+        Draw the effects of groups never seen from the spread of those that were.
+    carry_forward : int
+        Start units that are absent at the end of the panel from their last state, if it is at most
+        so many periods old.
+    assume : str or sequence of str
+        ``edge``: let a scenario hold more than 5 % of its unit-periods at an edge of the support.
+    out : path, optional
+        A folder to write the draws to, as zarr; needed above 1 GiB.
+
+    Returns
+    -------
+    Futures
+
+    Raises
+    ------
+    SpecificationError
+        When a scenario cannot be what it says.
+    NewGroupsError
+        When the panel has groups that the fit has never seen.
+    LicenceError
+        When too many unit-periods are held at an edge.
+    """
+    assumed = _assumed(assume)
+    run = plan(
+        fit,
+        periods=periods,
+        scenarios=scenarios,
+        seed=seed,
+        draws=draws,
+        panel=panel,
+        inputs=inputs,
+        new_groups=new_groups,
+        carry_forward=carry_forward,
+    )
+    store = _store(run, out)
+    edges = _fill(run, store)
+    _refuse_edges(edges, assumed)
+    return Futures(
+        draws=store.dataset(),
+        run=run,
+        edge_share=edges.shares(),
+        notes=_notes(run, store.undefined),
+    )
+
+
+def _assumed(assume: str | Sequence[str]) -> frozenset[str]:
+    names = frozenset([assume] if isinstance(assume, str) else assume)
+    unknown = sorted(names - {"edge"})
+    if unknown:
+        raise SpecificationError(
+            f"assume='{unknown[0]}': simulate knows 'edge'; what a contrast assumes is said there."
+        )
+    return names
+
+
+def _store(run: Run, out: str | os.PathLike[str] | None) -> Store:
+    chains, draws, units, periods = run.shape
+    touched = frozenset().union(*(program.touched for program in run.programs))
+    modelled = [n for n, one in run.twin.indicators.items() if not one.is_given]
+    worlds = len(run.programs)
+    values = sum(worlds if name in touched else 1 for name in modelled)
+    values += sum(worlds for name in run.twin.given if name in touched)
+    size = 8 * values * chains * draws * units * periods
+    if out is not None:
+        return ZarrStore(run, touched, Path(out))
+    if size > _LARGEST_IN_MEMORY:
+        raise SpecificationError(
+            f"the result takes {size / 2**30:.1f} GiB: name a folder with out= to write it to, or "
+            f"simulate fewer draws (now {chains * draws:,}), periods or scenarios."
+        )
+    return MemoryStore(run, touched)
+
+
+def _fill(run: Run, store: Store) -> Edges:
+    engine = run.engine()
+    for block in engine.blocks():
+        store.put(block)
+    return engine.edges
+
+
+def _refuse_edges(edges: Edges, assumed: frozenset[str]) -> None:
+    many = {key: share for key, share in edges.shares().items() if share > _MOST_AT_EDGE}
+    if not many or "edge" in assumed:
+        return
+    shown = "; ".join(
+        f"{scenario} holds {indicator} at the edge of what is possible in {share:.0%} of the "
+        f"unit-periods that it changes"
+        for (scenario, indicator), share in many.items()
+    )
+    raise LicenceError(
+        f"{shown}. Such a scenario does not do what it says. Choose a smaller change, or say "
+        f"assume='edge' to simulate it all the same."
+    )
+
+
+def _notes(run: Run, undefined: dict[str, int]) -> tuple[str, ...]:
+    """Say what a reader of the futures must know."""
+    twin, notes = run.twin, []
+    read = [name for name in twin.given if name in run.start.givens]
+    if read and run.future.frequency is not None:
+        notes.append(f"given {', '.join(twin.label(name) for name in read)} as held or supplied")
+    for reason, units in run.start.left_out:
+        notes.append(f"{len(units)} units are left out: {reason}")
+    if run.start.carried:
+        notes.append(f"{len(run.start.carried)} units start from a state before the last period")
+    for level, names in run.new_groups.items():
+        notes.append(f"the effects of {len(names)} new groups of {level} are drawn")
+    for name, count in run.drawn_starts.items():
+        notes.append(f"{count} missing last values of {twin.label(name)} are drawn from its causes")
+    few = len(run.fit.panel.period_labels) < _FEW_PERIODS
+    shaken = [n for n, m in run.machine.mechanisms.items() if m.equation.main.period]
+    if few and shaken and run.future.frequency is not None:
+        notes.append(
+            f"the spread of period shocks rests on its prior: the panel has "
+            f"{len(run.fit.panel.period_labels)} periods"
+        )
+    for name, count in undefined.items():
+        notes.append(
+            f"{count:,} values of {twin.label(name)} could not be computed and are missing"
+        )
+    return tuple(notes)

@@ -1,0 +1,190 @@
+"""Where simulated draws go: into memory, or into a zarr folder block by block."""
+
+from __future__ import annotations
+
+import shutil
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dotwin.errors import IntegrityError
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from dotwin.worlds.engine import Block
+    from dotwin.worlds.run import Run
+
+__all__ = ["DIMS", "MemoryStore", "Store", "ZarrStore"]
+
+DIMS = ("scenario", "chain", "draw", "unit", "period")
+
+
+class Store(ABC):
+    """Collects blocks and gives them back as one dataset.
+
+    Parameters
+    ----------
+    run : Run
+    touched : frozenset of str
+        Indicators that differ between scenarios; the others are kept once.
+    """
+
+    def __init__(self, run: Run, touched: frozenset[str]) -> None:
+        self.run = run
+        self.kept = {
+            name: len(run.programs) if name in touched else 1
+            for name, one in run.twin.indicators.items()
+            if not one.is_given or (name in touched and name in run.start.givens)
+        }
+        self.undefined: dict[str, int] = {}
+
+    def put(self, block: Block) -> None:
+        """Keep the worlds of a block of draws."""
+        past = self.run.start.past
+        _, _, units, periods = self.run.shape
+        rows = block.rows.stop - block.rows.start
+        for name, count in self.kept.items():
+            values = np.empty((count, rows, units, periods))
+            for s in range(count):
+                for t in range(periods):
+                    values[s, :, :, t] = block.worlds[s].seen[name][past + t]
+            undefined = int(np.isnan(values).sum())
+            if undefined and not self._may_be_missing(name):
+                self.undefined[name] = self.undefined.get(name, 0) + undefined
+            self._write(name, block.rows, values)
+
+    def _may_be_missing(self, name: str) -> bool:
+        """Whether an indicator has no value where its mechanism does not hold."""
+        one = self.run.twin.indicators[name]
+        return one.when is not None and one.otherwise is None
+
+    @abstractmethod
+    def _write(self, name: str, rows: slice, values: NDArray[np.float64]) -> None:
+        """Keep an indicator's values, dims (scenario, draw over all chains, unit, period)."""
+
+    @abstractmethod
+    def dataset(self) -> xr.Dataset:
+        """Return all draws, dims scenario, chain, draw, unit, period."""
+
+    @property
+    def coordinates(self) -> dict[str, Any]:
+        """The dataset's coordinates."""
+        run = self.run
+        levels = {
+            level: ("unit", one.labels[0].astype(str))
+            for level, one in run.start.members.levels.items()
+            if level != run.twin.unit
+        }
+        return {
+            "scenario": [program.name for program in run.programs],
+            "chain": run.chains,
+            "draw": run.draws,
+            "unit": list(run.start.members.units),
+            "period": run.future.coordinate,
+            "period_label": ("period", list(run.future.labels)),
+            **levels,
+        }
+
+    def _constant_givens(self) -> dict[str, Any]:
+        """Numeric givens that no scenario changes, as views that take no memory."""
+        shape = (len(self.run.programs), *self.run.shape)
+        return {
+            name: np.broadcast_to(values.astype(float)[None, None, None], shape)
+            for name, values in self.run.start.givens.items()
+            if name not in self.kept and values.dtype.kind not in "OUT"
+        }
+
+    def _described(self, data: xr.Dataset) -> xr.Dataset:
+        twin = self.run.twin
+        for name in data.data_vars:
+            one = twin.indicators[str(name)]
+            data[name].attrs.update(long_name=twin.label(str(name)), units=one.unit)
+        ordered = [name for name in twin.indicators if name in data]
+        return data[ordered]
+
+
+class MemoryStore(Store):
+    """Keeps draws in memory."""
+
+    def __init__(self, run: Run, touched: frozenset[str]) -> None:
+        super().__init__(run, touched)
+        chains, draws, units, periods = run.shape
+        self.arrays = {
+            name: np.empty((count, chains * draws, units, periods))
+            for name, count in self.kept.items()
+        }
+
+    def _write(self, name: str, rows: slice, values: NDArray[np.float64]) -> None:
+        self.arrays[name][:, rows] = values
+
+    def dataset(self) -> xr.Dataset:
+        """Return all draws, dims scenario, chain, draw, unit, period."""
+        import xarray as xr
+
+        full = (len(self.run.programs), *self.run.shape)
+        found: dict[str, Any] = self._constant_givens()
+        for name, values in self.arrays.items():
+            found[name] = np.broadcast_to(values.reshape((len(values), *self.run.shape)), full)
+        data = xr.Dataset(
+            {name: (DIMS, values) for name, values in found.items()}, coords=self.coordinates
+        )
+        return self._described(data)
+
+
+class ZarrStore(Store):
+    """Writes draws to a zarr folder, block by block; it appears only when it is complete."""
+
+    def __init__(self, run: Run, touched: frozenset[str], path: Path) -> None:
+        super().__init__(run, touched)
+        import zarr
+
+        if path.exists():
+            raise IntegrityError(f"{path} exists; name a new folder, or remove it.")
+        self.path, self.partial = path, path.with_name(path.name + ".partial")
+        if self.partial.exists():
+            shutil.rmtree(self.partial)
+        self.partial.parent.mkdir(parents=True, exist_ok=True)
+        chains, draws, units, periods = run.shape
+        sample = 1 + 2**21 // (8 * units * periods)  # chunks of about 2 MB
+        group: Any = zarr.open_group(self.partial, mode="w")
+        self.arrays = {
+            name: group.create_array(
+                name,
+                shape=((count,) if count > 1 else ()) + (chains * draws, units, periods),
+                chunks=((1,) if count > 1 else ()) + (sample, units, periods),
+                dtype="f8",
+                dimension_names=(("scenario",) if count > 1 else ()) + ("sample", "unit", "period"),
+            )
+            for name, count in self.kept.items()
+        }
+
+    def _write(self, name: str, rows: slice, values: NDArray[np.float64]) -> None:
+        if self.kept[name] > 1:
+            self.arrays[name][:, rows] = values
+        else:
+            self.arrays[name][rows] = values[0]
+
+    def dataset(self) -> xr.Dataset:
+        """Return all draws, read from the folder when they are used."""
+        import xarray as xr
+
+        self.partial.replace(self.path)
+        stored = xr.open_zarr(self.path, chunks=None, consolidated=False)
+        chains, draws = self.run.shape[:2]
+        sample = xr.DataArray(
+            np.arange(chains * draws).reshape(chains, draws), dims=("chain", "draw")
+        )
+        scenario = xr.DataArray(np.arange(len(self.run.programs)), dims="scenario")
+        found: dict[str, Any] = {}
+        for name, count in self.kept.items():
+            one = stored[name]
+            if count == 1:
+                one = one.expand_dims(scenario=1).isel(scenario=0 * scenario)
+            found[name] = one.isel(sample=sample).transpose(*DIMS)
+        data = xr.Dataset(found)
+        constant = {name: (DIMS, values) for name, values in self._constant_givens().items()}
+        return self._described(data.assign(constant).assign_coords(self.coordinates))

@@ -1,0 +1,16 @@
+"""What tests of several rooms share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def cms_data() -> Path:
+    """Folder of published nursing-home facts; tests that need it are skipped where it is absent."""
+    beside = Path(__file__).resolve().parents[2].joinpath("shared", "data")
+    folder = Path(os.environ.get("DOTWIN_DATA", beside)) / "cms_nursing_homes"
+    if not (folder / "home_quarters.csv.gz").is_file():
+        pytest.skip("the nursing-home data are not here; DOTWIN_DATA names the folder above them")
+    return folder
