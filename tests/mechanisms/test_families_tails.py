@@ -148,8 +148,10 @@ def gamma_tail(x: float, shape: float, above: bool) -> mp.mpf:
 
 def beta_tail(x: float, a: float, b: float, above: bool) -> mp.mpf:
     x, a, b = mp.mpf(x), mp.mpf(a), mp.mpf(b)
-    return mp.betainc(b, a, 0, 1 - x, regularized=True) if above else mp.betainc(
-        a, b, 0, x, regularized=True
+    return (
+        mp.betainc(b, a, 0, 1 - x, regularized=True)
+        if above
+        else mp.betainc(a, b, 0, x, regularized=True)
     )
 
 
@@ -159,9 +161,7 @@ def student_tail(t: float, nu: float, above: bool) -> mp.mpf:
     return tail if (t > 0) == above else 1 - tail
 
 
-def relative_step(
-    tail: Callable[[float, bool], mp.mpf], y: float, m: float, above: bool
-) -> float:
+def relative_step(tail: Callable[[float, bool], mp.mpf], y: float, m: float, above: bool) -> float:
     """How far y is from the exact quantile, relative to y: one secant step."""
     width = mp.mpf(y) * mp.mpf("1e-12")
     slope = (tail(mp.mpf(y) + width, above) - tail(mp.mpf(y) - width, above)) / (2 * width)

@@ -102,7 +102,9 @@ def test_what_is_no_date_is_not_read_as_one(frequency: str, written: str) -> Non
     "column",
     [
         pd.Series(pd.to_datetime(["2024-04-01", "2024-07-15"])),
-        pd.Series(pd.to_datetime(["2024-04-01 00:00", "2024-07-15 13:00"])).dt.tz_localize("Asia/Tokyo"),
+        pd.Series(pd.to_datetime(["2024-04-01 00:00", "2024-07-15 13:00"])).dt.tz_localize(
+            "Asia/Tokyo"
+        ),
         pd.Series([datetime.date(2024, 4, 1), datetime.date(2024, 7, 15)], dtype=object),
         pd.Series(pd.PeriodIndex(["2024Q2", "2024Q3"], freq="Q")),
         pd.Series(["2024Q2", "2024Q3"], dtype="category"),

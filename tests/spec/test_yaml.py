@@ -137,10 +137,16 @@ def test_what_is_written_again_changes_nothing_but_what_a_default_says(full: Twi
     )
 
 
+characters = st.characters(exclude_categories=["Cs"])
+sentences = st.lists(st.sampled_from(["a", "long", "sentence:", "- with", "#", "\n", "'\""])).map(
+    " ".join
+)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
-    st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=4),
+    st.text(characters, max_size=40) | sentences,
+    st.lists(st.text(characters, min_size=1), max_size=4),
     st.floats(allow_nan=False, allow_infinity=False),
 )
 def test_any_words_and_numbers_survive_the_file(text: str, items: list[str], number: float) -> None:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["components_of", "missing_cells"]
 
 
-def missing_cells(twin: Twin, panel: Panel) -> dict[str, np.ndarray[tuple[int, int], np.dtype[np.bool_]]]:
+def missing_cells(
+    twin: Twin, panel: Panel
+) -> dict[str, np.ndarray[tuple[int, int], np.dtype[np.bool_]]]:
     """Find the missing cells that a twin wants imputed.
 
     Parameters

@@ -105,7 +105,10 @@ def diagnose(fit: Fit) -> Diagnosis:
     for members in fit.components:
         checked.append(_checked(fit, members))
     worst = pd.concat(checked, ignore_index=True)
-    rows = [_verdict(fit, members, table) for members, table in zip(fit.components, checked, strict=True)]
+    rows = [
+        _verdict(fit, members, table)
+        for members, table in zip(fit.components, checked, strict=True)
+    ]
     return Diagnosis(
         table=pd.DataFrame(rows),
         worst=worst,
@@ -117,7 +120,7 @@ def diagnose(fit: Fit) -> Diagnosis:
 
 def _checked(fit: Fit, members: tuple[str, ...]) -> pd.DataFrame:
     """Compute R-hat and ESS of a component's parameters."""
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     posterior = fit.tree["posterior"].to_dataset()
     rows: list[dict[str, Any]] = []
@@ -176,7 +179,7 @@ def _verdict(fit: Fit, members: tuple[str, ...], table: pd.DataFrame) -> dict[st
         return result
     result["rhat"] = float(table["rhat"].max())
     result["ess_bulk"] = float(table["ess_bulk"].min())
-    result["slowest"] = str(table.loc[table["ess_bulk"].idxmin(), "parameter"])
+    result["slowest"] = str(table["parameter"].iloc[int(table["ess_bulk"].argmin())])
     if "sample_stats" in fit.tree:
         stats = fit.tree["sample_stats"].to_dataset().sel(component=name)
         result["divergent"] = int(stats["diverging"].sum())

@@ -81,7 +81,9 @@ Progress = Callable[[float, str], None]
 class Engine(Protocol):
     """Something that can draw from a component's posterior."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
 
     def accepts(self, component: Component) -> bool:
         """Whether it knows all that the component needs."""

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-    from dotwin.inference.backtest import Backtest
     from dotwin.inference.diagnosis import Diagnosis
     from dotwin.panel import Panel
     from dotwin.spec.twin import Twin
+    from dotwin.worlds.backtest import Backtest
 
 __all__ = ["ENGINES", "Fit", "ParameterDraws", "fit"]
 
@@ -355,7 +355,9 @@ class Fit:
         given = {str(name): np.asarray(value, dtype=float) for name, value in values.items()}
         known = {one.name: one for one in listed}
         unknown = [name for name in given if name not in known]
-        missing = [n for n, o in known.items() if n not in given and o.kind not in ("effects", "walk")]
+        missing = [
+            n for n, o in known.items() if n not in given and o.kind not in ("effects", "walk")
+        ]
         if unknown:
             raise SpecificationError(
                 f"no mechanism has a parameter '{unknown[0]}'. {nearest(unknown[0], known)}"

@@ -135,9 +135,10 @@ def run(
 def _write(path: Path, draws: Draws) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}.npz")
-    arrays = {f"p:{name}": value for name, value in draws.posterior.items()}
+    arrays: dict[str, Any] = {"engine": draws.engine, "seconds": draws.seconds}
+    arrays |= {f"p:{name}": value for name, value in draws.posterior.items()}
     arrays |= {f"s:{name}": value for name, value in draws.statistics.items()}
-    np.savez(part, engine=draws.engine, seconds=draws.seconds, **arrays)
+    np.savez(part, **arrays)
     part.replace(path)
 
 

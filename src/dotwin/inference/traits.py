@@ -95,9 +95,11 @@ def within_between(fit: Fit) -> pd.DataFrame:
                 if predictor.terms[j].natural:
                     for factor in term.factors:
                         scale *= design.reference.factors[str(factor)][1]
-                within = draws[:, j] * scale / design.reference.multiplier if (
-                    predictor.terms[j].natural
-                ) else draws[:, j]
+                within = (
+                    draws[:, j] * scale / design.reference.multiplier
+                    if (predictor.terms[j].natural)
+                    else draws[:, j]
+                )
                 gap = draws[:, k] - within
                 low, high = np.quantile(gap, [0.05, 0.95])
                 rows.append(

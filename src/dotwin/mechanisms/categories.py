@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dotwin.mechanisms.counts import log1mexp
-from dotwin.mechanisms.family import DiscreteFamily, DispersionParameter, Extra, Support
+from dotwin.mechanisms.family import (
+    COUNT,
+    YES_OR_NO,
+    DiscreteFamily,
+    DispersionParameter,
+    Extra,
+    Support,
+)
+from dotwin.mechanisms.links import Tensor
 from dotwin.mechanisms.tails import logit_of_tail
-
-if TYPE_CHECKING:
-    from pytensor.tensor import TensorVariable
 
 type FloatArray = NDArray[np.float64]
 
@@ -108,7 +113,7 @@ class CumulativeLogit(DiscreteFamily):
         """Not defined: categories are not truncated."""
         raise self._refuse("truncated from below")
 
-    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Not defined: categories are not truncated."""
         raise self._refuse("truncated from below")
 
@@ -120,7 +125,7 @@ class Ordinal(CumulativeLogit):
     name: str = "ordinal"
     link: str = "logit"
     links: tuple[str, ...] = ("logit",)
-    support: Support = Support(0.0, integer=True)
+    support: Support = COUNT
     discrete: bool = True
     needs_trials: bool = False
     dispersion: tuple[DispersionParameter, ...] = ()
@@ -130,13 +135,13 @@ class Ordinal(CumulativeLogit):
         """Every key that ``extra`` must have."""
         return ("cutpoints",)
 
-    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """``pm.OrderedLogistic``."""
         import pymc as pm
 
         return pm.OrderedLogistic.dist(eta=eta, cutpoints=extra["cutpoints"], compute_p=False)
 
-    def pymc_logp(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logp(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log probability as a PyTensor graph, without differences of near-equal numbers."""
         import pytensor.tensor as pt
 
@@ -170,7 +175,7 @@ class Bernoulli(CumulativeLogit):
     name: str = "bernoulli"
     link: str = "logit"
     links: tuple[str, ...] = ("logit",)
-    support: Support = Support(0.0, 1.0, integer=True)
+    support: Support = YES_OR_NO
     discrete: bool = True
     needs_trials: bool = False
     dispersion: tuple[DispersionParameter, ...] = ()
@@ -187,7 +192,7 @@ class Bernoulli(CumulativeLogit):
         """Variance."""
         return self.link_function.inverse(eta) * self.link_function.inverse(-np.asarray(eta))
 
-    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """``pm.Bernoulli``."""
         import pymc as pm
 

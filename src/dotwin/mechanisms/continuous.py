@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dotwin.mechanisms.family import (
+    POSITIVE,
+    REAL,
     RESIDUAL_SD,
+    SHARE,
     ContinuousFamily,
     DispersionParameter,
     Extra,
     Support,
     dispersion_parameter,
 )
+from dotwin.mechanisms.links import Tensor
 from dotwin.mechanisms.tails import SMALLEST_TAIL, by_tail
-
-if TYPE_CHECKING:
-    from pytensor.tensor import TensorVariable
 
 type FloatArray = NDArray[np.float64]
 
 _HALF_LOG_TWO_PI = 0.5 * np.log(2.0 * np.pi)
-_UNDERFLOW = 1e-280
-_LONGEST_FRACTION = 1000
+_UNDERFLOW = 1e-280  # tails below this are computed in logarithms
+_FRACTION_LEVELS = 20  # there the argument is above 600 and each level gains two digits or more
 _LARGEST = float(np.finfo(float).max)
 _LARGEST_SHARE = float(np.nextafter(1.0, 0.0))
 
@@ -48,7 +49,7 @@ def _mills(z: FloatArray) -> FloatArray:
     return np.asarray(np.exp(-0.5 * z * z - _HALF_LOG_TWO_PI - special.log_ndtr(-z)))
 
 
-def _log_ndtr_pt(z: Any) -> TensorVariable:
+def _log_ndtr_pt(z: Any) -> Tensor:
     """Log of the normal distribution function as a PyTensor graph, precise in both tails."""
     import pytensor.tensor as pt
 
@@ -66,7 +67,7 @@ class Normal(ContinuousFamily):
     name: str = "normal"
     link: str = "identity"
     links: tuple[str, ...] = ("identity", "log")
-    support: Support = Support()
+    support: Support = REAL
     discrete: bool = False
     needs_trials: bool = False
     dispersion: tuple[DispersionParameter, ...] = (RESIDUAL_SD,)
@@ -129,13 +130,13 @@ class Normal(ContinuousFamily):
         ratio = _mills(self._score(lower, eta, extra))
         return mu + sd * ratio, mu * mu + sd * sd + sd * ratio * (mu + _array(lower))
 
-    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """``pm.Normal``."""
         import pymc as pm
 
         return pm.Normal.dist(self.link_function.inverse_pt(eta), extra["residual_sd"])
 
-    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log P(Y > y)."""
         mu = self.link_function.inverse_pt(eta)
         return _log_ndtr_pt((mu - y) / extra["residual_sd"])
@@ -177,7 +178,7 @@ class StudentT(ContinuousFamily):
     name: str = "student_t"
     link: str = "identity"
     links: tuple[str, ...] = ("identity",)
-    support: Support = Support()
+    support: Support = REAL
     discrete: bool = False
     needs_trials: bool = False
     dispersion: tuple[DispersionParameter, ...] = (
@@ -259,13 +260,13 @@ class StudentT(ContinuousFamily):
         second = nu * (nu - 1.0) / (nu - 2.0) * lighter / above - nu
         return mu + sd * first, mu * mu + 2.0 * mu * sd * first + sd * sd * second
 
-    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """``pm.StudentT``."""
         import pymc as pm
 
         return pm.StudentT.dist(nu=extra["nu"], mu=eta, sigma=extra["residual_sd"])
 
-    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log P(Y > y)."""
         import pytensor.tensor as pt
 
@@ -282,7 +283,7 @@ class Lognormal(ContinuousFamily):
     name: str = "lognormal"
     link: str = "log"
     links: tuple[str, ...] = ("log",)
-    support: Support = Support(0.0, closed_low=False)
+    support: Support = POSITIVE
     discrete: bool = False
     needs_trials: bool = False
     dispersion: tuple[DispersionParameter, ...] = (RESIDUAL_SD,)
@@ -359,13 +360,13 @@ class Lognormal(ContinuousFamily):
         )
         return first, second
 
-    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """``pm.LogNormal``."""
         import pymc as pm
 
         return pm.LogNormal.dist(eta, extra["residual_sd"])
 
-    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log P(Y > y)."""
         import pytensor.tensor as pt
 
@@ -387,29 +388,31 @@ def gamma_score(v: ArrayLike, shape: ArrayLike) -> FloatArray:
 
 
 def _log_gamma_upper(shape: FloatArray, x: FloatArray) -> FloatArray:
-    """Log of the regularised upper incomplete gamma far above the mean, by continued fraction.
+    """Log of the regularised upper incomplete gamma function, also where it underflows."""
+    from scipy import special
+
+    tail = np.asarray(special.gammaincc(shape, x))
+    with np.errstate(divide="ignore"):
+        out = np.array(np.log(tail))
+    deep = tail < _UNDERFLOW
+    if deep.any():
+        a, z = shape[deep], x[deep]
+        series = a * np.log(z) - z - special.gammaln(a) - np.log(_legendre_fraction(a, z))
+        out[deep] = series
+    return out
+
+
+def _legendre_fraction(shape: Any, x: Any) -> Any:
+    """Continued fraction x**a exp(-x) / Gamma(a, x), for x far above a (arrays or tensors).
 
     References
     ----------
-    Legendre's fraction, NIST Digital Library of Mathematical Functions, 8.9.2,
-    https://dlmf.nist.gov/8.9.E2, evaluated from the front by Lentz's method.
+    NIST Digital Library of Mathematical Functions, 8.9.2, https://dlmf.nist.gov/8.9.E2.
     """
-    from scipy import special
-
-    b = x + 1.0 - shape
-    d = 1.0 / b
-    c = np.full(x.shape, np.inf)
-    fraction = d.copy()
-    for i in range(1, _LONGEST_FRACTION):
-        a = -i * (i - shape)
-        b = b + 2.0
-        d = 1.0 / (a * d + b)
-        c = b + a / c
-        factor = c * d
-        fraction = fraction * factor
-        if np.all(np.abs(factor - 1.0) < np.finfo(float).eps):
-            break
-    return np.asarray(shape * np.log(x) - x - special.gammaln(shape) + np.log(fraction))
+    denominator = x + 2 * _FRACTION_LEVELS + 1 - shape
+    for i in range(_FRACTION_LEVELS, 0, -1):
+        denominator = x + 2 * i - 1 - shape - i * (i - shape) / denominator
+    return denominator
 
 
 @dataclass(frozen=True)
@@ -419,7 +422,7 @@ class Gamma(ContinuousFamily):
     name: str = "gamma"
     link: str = "log"
     links: tuple[str, ...] = ("log",)
-    support: Support = Support(0.0, closed_low=False)
+    support: Support = POSITIVE
     discrete: bool = False
     needs_trials: bool = False
     dispersion: tuple[DispersionParameter, ...] = (
@@ -471,16 +474,8 @@ class Gamma(ContinuousFamily):
         self, y: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Log P(Y > y), also where the probability underflows."""
-        from scipy import special
-
         x, shape = self._scaled(y, eta, extra)
-        tail = np.asarray(special.gammaincc(shape, x))
-        with np.errstate(divide="ignore"):
-            out = np.array(np.log(tail))
-        deep = tail < _UNDERFLOW
-        if deep.any():
-            out[deep] = _log_gamma_upper(shape[deep], x[deep])
-        return out
+        return _log_gamma_upper(shape, x)
 
     def quantile(
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
@@ -504,28 +499,32 @@ class Gamma(ContinuousFamily):
         self, lower: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> tuple[FloatArray, FloatArray]:
         """E[Y | Y >= lower] and E[Y**2 | Y >= lower]."""
-        from scipy import special
-
         x, shape = self._scaled(lower, eta, extra)
-        above = special.gammaincc(shape, x)
-        mu = np.exp(_array(eta))
-        first = mu * special.gammaincc(shape + 1.0, x) / above
-        second = mu * mu * (1.0 + 1.0 / shape) * special.gammaincc(shape + 2.0, x) / above
+        above, mu = _log_gamma_upper(shape, x), np.exp(_array(eta))
+        once, twice = (np.exp(_log_gamma_upper(shape + k, x) - above) for k in (1.0, 2.0))
+        first = mu * once
+        second = mu * mu * (1.0 + 1.0 / shape) * twice
         return first, second
 
-    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """``pm.Gamma``."""
         import pymc as pm
         import pytensor.tensor as pt
 
         return pm.Gamma.dist(alpha=extra["dispersion"], beta=extra["dispersion"] * pt.exp(-eta))
 
-    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log P(Y > y)."""
         import pytensor.tensor as pt
 
         shape = pt.as_tensor_variable(extra["dispersion"])
-        return pt.log(pt.gammaincc(shape, pt.maximum(y, 0.0) * shape * pt.exp(-eta)))
+        x = pt.maximum(y, 0.0) * shape * pt.exp(-eta)
+        tail = pt.gammaincc(shape, x)
+        deep = pt.lt(tail, _UNDERFLOW)
+        far = pt.switch(deep, x, shape + 600.0)
+        series = shape * pt.log(far) - far - pt.gammaln(shape)
+        series = series - pt.log(_legendre_fraction(shape, far))
+        return pt.switch(deep, series, pt.log(pt.switch(deep, 1.0, tail)))
 
 
 @dataclass(frozen=True)
@@ -535,7 +534,7 @@ class Beta(ContinuousFamily):
     name: str = "beta"
     link: str = "logit"
     links: tuple[str, ...] = ("logit",)
-    support: Support = Support(0.0, 1.0, closed_low=False, closed_high=False)
+    support: Support = SHARE
     discrete: bool = False
     needs_trials: bool = False
     dispersion: tuple[DispersionParameter, ...] = (
@@ -613,7 +612,7 @@ class Beta(ContinuousFamily):
         second = share * (a + 1.0) / (total + 1.0) * special.betaincc(a + 2.0, b, x) / above
         return first, second
 
-    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """``pm.Beta``."""
         import pymc as pm
         import pytensor.tensor as pt
@@ -621,7 +620,7 @@ class Beta(ContinuousFamily):
         kappa = extra["dispersion"]
         return pm.Beta.dist(alpha=kappa * pt.sigmoid(eta), beta=kappa * pt.sigmoid(-eta))
 
-    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log P(Y > y)."""
         import pytensor.tensor as pt
 

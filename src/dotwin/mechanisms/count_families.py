@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,15 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from dotwin.mechanisms import counts, quantiles
 from dotwin.mechanisms.continuous import beta_shapes
 from dotwin.mechanisms.family import (
+    COUNT,
+    COUNT_OF_TRIALS,
     DiscreteFamily,
     DispersionParameter,
     Extra,
     Support,
     dispersion_parameter,
 )
-
-if TYPE_CHECKING:
-    from pytensor.tensor import TensorVariable
+from dotwin.mechanisms.links import Tensor
 
 type FloatArray = NDArray[np.float64]
 type TailFunction = Callable[..., FloatArray]
@@ -86,7 +86,7 @@ class CountFamily(DiscreteFamily):
         return self.tails(y, eta, extra, trials)[1]
 
     @abstractmethod
-    def pymc_log_zero(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_log_zero(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log P(Y = 0) as a PyTensor graph, precise also near 0."""
 
     @abstractmethod
@@ -132,7 +132,7 @@ class CountFamily(DiscreteFamily):
 class SeriesFamily(CountFamily):
     """Counts whose tail is an incomplete gamma or beta function."""
 
-    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log P(Y > y) as a PyTensor graph; by its series where it underflows."""
         import pytensor.tensor as pt
 
@@ -150,13 +150,12 @@ class SeriesFamily(CountFamily):
         return pt.switch(pt.le(first, 0.0), 0.0, pt.switch(pt.eq(first, 1.0), at_one, general))
 
     @abstractmethod
-    def _pymc_tail(self, first: Any, eta: Any, extra: Extra, trials: Any) -> TensorVariable:
+    def _pymc_tail(self, first: Any, eta: Any, extra: Extra, trials: Any) -> Tensor:
         """P(Y >= first) for first >= 1 as a PyTensor graph."""
 
     @abstractmethod
-    def _pymc_ratio(self, k: Any, eta: Any, extra: Extra, trials: Any) -> TensorVariable:
+    def _pymc_ratio(self, k: Any, eta: Any, extra: Extra, trials: Any) -> Tensor:
         """P(Y = k) / P(Y = k - 1) as a PyTensor graph."""
-
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ class Poisson(SeriesFamily):
     name: str = "poisson"
     link: str = "log"
     links: tuple[str, ...] = ("log",)
-    support: Support = Support(0.0, integer=True)
+    support: Support = COUNT
     discrete: bool = True
     needs_trials: bool = False
     dispersion: tuple[DispersionParameter, ...] = ()
@@ -220,25 +219,25 @@ class Poisson(SeriesFamily):
         """P(Y = k) / P(Y = k - 1)."""
         return _exp(eta) / k
 
-    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """``pm.Poisson``."""
         import pymc as pm
         import pytensor.tensor as pt
 
         return pm.Poisson.dist(pt.exp(eta))
 
-    def pymc_log_zero(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_log_zero(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log P(Y = 0)."""
         import pytensor.tensor as pt
 
         return -pt.exp(eta)
 
-    def _pymc_tail(self, first: Any, eta: Any, extra: Extra, trials: Any) -> TensorVariable:
+    def _pymc_tail(self, first: Any, eta: Any, extra: Extra, trials: Any) -> Tensor:
         import pytensor.tensor as pt
 
         return pt.gammainc(first, pt.exp(eta))
 
-    def _pymc_ratio(self, k: Any, eta: Any, extra: Extra, trials: Any) -> TensorVariable:
+    def _pymc_ratio(self, k: Any, eta: Any, extra: Extra, trials: Any) -> Tensor:
         import pytensor.tensor as pt
 
         return pt.exp(eta) / k
@@ -251,7 +250,7 @@ class NegativeBinomial(SeriesFamily):
     name: str = "negative_binomial"
     link: str = "log"
     links: tuple[str, ...] = ("log",)
-    support: Support = Support(0.0, integer=True)
+    support: Support = COUNT
     discrete: bool = True
     needs_trials: bool = False
     dispersion: tuple[DispersionParameter, ...] = (
@@ -325,27 +324,27 @@ class NegativeBinomial(SeriesFamily):
         alpha, mu = _array(extra["dispersion"]), _exp(eta)
         return np.asarray((k - 1.0 + alpha) / k * (mu / (mu + alpha)))
 
-    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """``pm.NegativeBinomial``."""
         import pymc as pm
         import pytensor.tensor as pt
 
         return pm.NegativeBinomial.dist(mu=pt.exp(eta), alpha=extra["dispersion"])
 
-    def pymc_log_zero(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_log_zero(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log P(Y = 0)."""
         import pytensor.tensor as pt
 
         alpha = extra["dispersion"]
         return -alpha * pt.log1p(pt.exp(eta) / alpha)
 
-    def _pymc_tail(self, first: Any, eta: Any, extra: Extra, trials: Any) -> TensorVariable:
+    def _pymc_tail(self, first: Any, eta: Any, extra: Extra, trials: Any) -> Tensor:
         import pytensor.tensor as pt
 
         alpha, mu = extra["dispersion"], pt.exp(eta)
         return pt.betainc(first, alpha, mu / (mu + alpha))
 
-    def _pymc_ratio(self, k: Any, eta: Any, extra: Extra, trials: Any) -> TensorVariable:
+    def _pymc_ratio(self, k: Any, eta: Any, extra: Extra, trials: Any) -> Tensor:
         import pytensor.tensor as pt
 
         alpha, mu = extra["dispersion"], pt.exp(eta)
@@ -359,7 +358,7 @@ class Binomial(SeriesFamily):
     name: str = "binomial"
     link: str = "logit"
     links: tuple[str, ...] = ("logit",)
-    support: Support = Support(0.0, integer=True, up_to_trials=True)
+    support: Support = COUNT_OF_TRIALS
     discrete: bool = True
     needs_trials: bool = True
     dispersion: tuple[DispersionParameter, ...] = ()
@@ -423,24 +422,24 @@ class Binomial(SeriesFamily):
         """P(Y = k) / P(Y = k - 1)."""
         return np.asarray(np.maximum(_trials(trials) - k + 1.0, 0.0) / k * _exp(eta))
 
-    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """``pm.Binomial``."""
         import pymc as pm
 
         return pm.Binomial.dist(n=trials, logit_p=eta)
 
-    def pymc_log_zero(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_log_zero(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log P(Y = 0)."""
         import pytensor.tensor as pt
 
         return -trials * pt.softplus(eta)
 
-    def _pymc_tail(self, first: Any, eta: Any, extra: Extra, trials: Any) -> TensorVariable:
+    def _pymc_tail(self, first: Any, eta: Any, extra: Extra, trials: Any) -> Tensor:
         import pytensor.tensor as pt
 
         return pt.betainc(first, pt.maximum(trials - first + 1.0, 1.0), pt.sigmoid(eta))
 
-    def _pymc_ratio(self, k: Any, eta: Any, extra: Extra, trials: Any) -> TensorVariable:
+    def _pymc_ratio(self, k: Any, eta: Any, extra: Extra, trials: Any) -> Tensor:
         import pytensor.tensor as pt
 
         return pt.maximum(trials - k + 1.0, 0.0) / k * pt.exp(eta)
@@ -453,7 +452,7 @@ class BetaBinomial(CountFamily):
     name: str = "beta_binomial"
     link: str = "logit"
     links: tuple[str, ...] = ("logit",)
-    support: Support = Support(0.0, integer=True, up_to_trials=True)
+    support: Support = COUNT_OF_TRIALS
     discrete: bool = True
     needs_trials: bool = True
     dispersion: tuple[DispersionParameter, ...] = (
@@ -538,7 +537,7 @@ class BetaBinomial(CountFamily):
         left = np.maximum(n - k + 1.0, 0.0)
         return np.asarray(left * (a + k - 1.0) / (k * np.maximum(b + n - k, b)))
 
-    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """``pm.BetaBinomial``."""
         import pymc as pm
         import pytensor.tensor as pt
@@ -548,7 +547,7 @@ class BetaBinomial(CountFamily):
             alpha=kappa * pt.sigmoid(eta), beta=kappa * pt.sigmoid(-eta), n=trials
         )
 
-    def pymc_log_zero(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_log_zero(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log P(Y = 0)."""
         import pytensor.tensor as pt
 
@@ -557,7 +556,7 @@ class BetaBinomial(CountFamily):
         fail = pt.gammaln(b + trials) - pt.gammaln(b)
         return fail - (pt.gammaln(kappa + trials) - pt.gammaln(kappa))
 
-    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log P(Y > y) as a PyTensor graph: the sum of its terms up to the largest trials."""
         import pytensor.tensor as pt
 

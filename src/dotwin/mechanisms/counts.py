@@ -55,9 +55,7 @@ def log_rising(x: ArrayLike, k: ArrayLike) -> FloatArray:
         out[large] = _stirling_rising(x[large], k[large])
         if short.any():
             y, step = x[short], k[short]
-            climb = np.sum(
-                [np.log1p(step / (y + i)) for i in range(int(_STIRLING_FROM))], axis=0
-            )
+            climb = np.sum([np.log1p(step / (y + i)) for i in range(int(_STIRLING_FROM))], axis=0)
             out[short] = _stirling_rising(y + _STIRLING_FROM, step) - climb
     return out
 

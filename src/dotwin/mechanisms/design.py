@@ -23,7 +23,7 @@ from dotwin.mechanisms.columns import (
     constant_key,
     product,
 )
-from dotwin.mechanisms.equation import Equation, Predictor, Structure, Term, equation, structure_of
+from dotwin.mechanisms.equation import Equation, Predictor, Structure, equation, structure_of
 from dotwin.mechanisms.links import get_link
 from dotwin.panel.environment import ArrayEnvironment
 from dotwin.panel.missing import account_rows
@@ -53,7 +53,9 @@ def panel_environment(
     filled : dict of str to array, dims (unit, period)
         Values that stand in for the panel's, such as imputed ones.
     """
-    arrays = {str(name): panel.data[name].values for name in panel.twin.indicators if name in panel.data}
+    arrays = {
+        str(name): panel.data[name].values for name in panel.twin.indicators if name in panel.data
+    }
     groups = {level: panel.groups(level) for level in panel.twin.panel.all_levels}
     return ArrayEnvironment(panel.twin, {**arrays, **(filled or {})}, groups)
 
@@ -177,7 +179,8 @@ def build_design(
     _refuse_undefined(eq, values, environment, panel)
     used, accounting = _usable(eq, twin, panel, values, filled)
     if not used.any():
-        reasons = "; ".join(f"{r.reason}: {r.rows}" for r in accounting.itertuples() if r.rows)
+        counted = zip(accounting["reason"], accounting["rows"], strict=True)
+        reasons = "; ".join(f"{reason!s}: {rows}" for reason, rows in counted)
         raise DataError(
             Problem(child, f"no row of the panel can be used by its mechanism ({reasons}).")
         )
@@ -338,16 +341,18 @@ def _reference(
                         problems.append(
                             Problem(
                                 f"{eq.child}, cause {factor}",
-                                f"has the same value {pair[0]:g} in all {rows.size:,} rows that fit "
-                                f"the mechanism, so its effect cannot be learned; leave it out or "
-                                f"give its indicator a plausible range.",
+                                f"has the same value {pair[0]:g} in all {rows.size:,} rows that "
+                                f"fit the mechanism, so its effect cannot be learned; leave it "
+                                f"out or give its indicator a plausible range.",
                             )
                         )
                     pair = (pair[0], pair[1] or 1.0)
                 factors[str(factor)] = pair
     if problems:
         raise DataError(problems)
-    child = child_reference(eq, np.asarray(panel.data[eq.child].values[used], dtype=float), values, used)
+    child = child_reference(
+        eq, np.asarray(panel.data[eq.child].values[used], dtype=float), values, used
+    )
     ordinals = np.broadcast_to(panel.period_ordinals, used.shape)[used]
     trend = (float(ordinals.mean()), float(ordinals.std()) or 1.0)
     multiplier = child[1] if eq.family.link == "identity" else 1.0
@@ -369,11 +374,13 @@ def _plausible_reference(factor: Expr, twin: Twin) -> tuple[float, float] | None
     if one is None or one.plausible is None or one.exposure or (one.trials and name not in shares):
         return None
 
+    ends = np.array(one.plausible)
+
     class Plausible:
         """The plausible ends stand for the indicator; for a share, trials are 1."""
 
         def value(self, name: str, lag: int) -> Any:
-            return np.array(one.plausible)
+            return ends
 
         def trials(self, name: str, lag: int) -> Any:
             return np.ones(2)
@@ -422,8 +429,8 @@ def child_reference(
     elif eq.family.link == "logit":
         inside = y[(y > 0) & (y < 1)]
     if one.family in ("poisson", "negative_binomial") or inside.size < 2:
-        centre = max(float(y.mean()), 0.5 / max(y.size, 1)) if y.size else 1.0
-        return float(link.forward(centre)), 1.0
+        mean = max(float(y.mean()), 0.5 / y.size)
+        return float(link.forward(mean)), 1.0
     eta = link.forward(inside)
     sd = float(np.std(eta))
     return float(np.mean(eta)), sd if sd > 0 else 1.0
@@ -456,7 +463,9 @@ def unit_constants(
             kind = "first" if term.kind == "initial" else "mean"
             key = constant_key(kind, term)
             if key not in found:
-                z = np.broadcast_to(product(term, reference, environment, natural=False), used.shape)
+                z = np.broadcast_to(
+                    product(term, reference, environment, natural=False), used.shape
+                )
                 found[key] = _first(z) if kind == "first" else _mean(z)
     return found
 

@@ -214,7 +214,9 @@ def structure_of(twin: Twin, panel: Panel) -> Structure:
             names = one.categories or seen
             first = one.reference or names[0]
             categories[name] = (first, *(c for c in names if c != first))
-            filled = values.shape[1] > 1 and any(len({v for v in row if v != ""}) > 1 for row in values)
+            filled = values.shape[1] > 1 and any(
+                len({v for v in row if v != ""}) > 1 for row in values
+            )
             if filled:
                 varying.add(name)
             continue
@@ -250,7 +252,9 @@ def equation(twin: Twin, child: str, structure: Structure | None = None) -> Equa
         When the indicator has no family.
     """
     if child not in twin.indicators:
-        raise SpecificationError(f"there is no indicator '{child}'. {nearest(child, twin.indicators)}")
+        raise SpecificationError(
+            f"there is no indicator '{child}'. {nearest(child, twin.indicators)}"
+        )
     one = twin.indicators[child]
     if one.family is None:
         raise SpecificationError(f"'{child}' has no family, so it has no equation with noise.")
@@ -381,7 +385,8 @@ def _is_own_lag(expr: Expr, one: Indicator, child: str) -> bool:
         case "logit", Call(function="logit", arguments=(Ref(name=name, lag=lag),)):
             pass
         case "logit", Call(
-            function="logit", arguments=(Call(function="share", arguments=(Ref(name=name, lag=lag),)),)
+            function="logit",
+            arguments=(Call(function="share", arguments=(Ref(name=name, lag=lag),)),),
         ):
             pass
         case "logit", Call(
@@ -404,7 +409,5 @@ def _calendar_terms(one: Indicator) -> list[Term]:
                 terms.append(Term(f"season sin {k}", "season", (), prior, harmonic=k))
             terms.append(Term(f"season cos {k}", "season", (), prior, harmonic=-k))
     if one.trend == "linear":
-        terms.append(
-            Term("trend", "trend", (), one.priors.get("trend", DEFAULT_PRIORS["trend"]))
-        )
+        terms.append(Term("trend", "trend", (), one.priors.get("trend", DEFAULT_PRIORS["trend"])))
     return terms

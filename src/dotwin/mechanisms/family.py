@@ -5,17 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dotwin.errors import SpecificationError
-from dotwin.mechanisms.links import Link, get_link
+from dotwin.mechanisms.links import Link, Tensor, get_link
 from dotwin.mechanisms.tails import signed_tail
-
-if TYPE_CHECKING:
-    from pytensor.tensor import TensorVariable
 
 type FloatArray = NDArray[np.float64]
 type BoolArray = NDArray[np.bool_]
@@ -91,6 +88,14 @@ class Support:
         if not np.isfinite(self.high):
             return f"a number {lower}"
         return f"a number {lower} and {'at most' if self.closed_high else 'below'} {self.high:g}"
+
+
+REAL = Support()
+POSITIVE = Support(0.0, closed_low=False)
+SHARE = Support(0.0, 1.0, closed_low=False, closed_high=False)
+YES_OR_NO = Support(0.0, 1.0, integer=True)
+COUNT = Support(0.0, integer=True)
+COUNT_OF_TRIALS = Support(0.0, integer=True, up_to_trials=True)
 
 
 @dataclass(frozen=True)
@@ -242,11 +247,11 @@ class Family(ABC):
         """Variance, in the square of the indicator's own unit."""
 
     @abstractmethod
-    def pymc_logp(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logp(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log density as a PyTensor graph, elementwise."""
 
     @abstractmethod
-    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """The distribution as an unregistered PyMC random variable."""
 
     def tails(
@@ -287,14 +292,14 @@ class PlainFamily(Family):
         """The link as an object."""
         return get_link(self.link)
 
-    def pymc_logp(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logp(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log density as a PyTensor graph, elementwise: that of the PyMC distribution."""
         import pymc as pm
 
         return pm.logp(self.pymc_dist(eta, extra, trials), y)
 
     @abstractmethod
-    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logsf(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log P(Y > y) as a PyTensor graph, where the family can be truncated from below."""
 
     @abstractmethod

@@ -69,9 +69,7 @@ class Imputation:
             filled[indicator] = pt.set_subtensor(pt.as_tensor(base)[np.nonzero(cells)], values)
         return filled
 
-    def columns(
-        self, design: Design, arrays: PredictorDesign, filled: Mapping[str, Any]
-    ) -> Any:
+    def columns(self, design: Design, arrays: PredictorDesign, filled: Mapping[str, Any]) -> Any:
         """Return the columns of a linear predictor, those that read imputed cells as tensors."""
         import pytensor.tensor as pt
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dotwin.errors import SpecificationError
 
-if TYPE_CHECKING:
-    from pytensor.tensor import TensorVariable
-
 type FloatArray = NDArray[np.float64]
+type Tensor = Any
+"""A PyTensor variable; its published types are too partial to check against."""
 
 
 def _identity(x: ArrayLike) -> FloatArray:
@@ -43,19 +42,19 @@ def _expit(eta: ArrayLike) -> FloatArray:
     return np.asarray(special.expit(np.asarray(eta, dtype=float)))
 
 
-def _identity_pt(eta: Any) -> TensorVariable:
+def _identity_pt(eta: Any) -> Tensor:
     import pytensor.tensor as pt
 
     return pt.as_tensor_variable(eta)
 
 
-def _exp_pt(eta: Any) -> TensorVariable:
+def _exp_pt(eta: Any) -> Tensor:
     import pytensor.tensor as pt
 
     return pt.exp(eta)
 
 
-def _expit_pt(eta: Any) -> TensorVariable:
+def _expit_pt(eta: Any) -> Tensor:
     import pytensor.tensor as pt
 
     return pt.sigmoid(eta)
@@ -85,7 +84,7 @@ class Link:
     name: str
     forward: Callable[[ArrayLike], FloatArray]
     inverse: Callable[[ArrayLike], FloatArray]
-    inverse_pt: Callable[[Any], TensorVariable]
+    inverse_pt: Callable[[Any], Tensor]
 
 
 LINKS: dict[str, Link] = {

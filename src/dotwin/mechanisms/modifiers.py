@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,10 +18,8 @@ from dotwin.mechanisms.family import (
     Support,
     abduct_between,
 )
+from dotwin.mechanisms.links import Tensor
 from dotwin.mechanisms.tails import draw_tail_noise, signed_tail, tail_probabilities
-
-if TYPE_CHECKING:
-    from pytensor.tensor import TensorVariable
 
 type FloatArray = NDArray[np.float64]
 
@@ -70,7 +68,7 @@ class ModifiedFamily(Family):
         """Every key that ``extra`` must have."""
         return self.base.extra_names
 
-    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """A ``pm.CustomDist`` with this density, drawn by inverting uniform noise."""
         import pymc as pm
         import pytensor.tensor as pt
@@ -85,7 +83,7 @@ class ModifiedFamily(Family):
             trials = values[-1] if self.needs_trials else None
             return values[0], dict(zip(keys, values[1 : 1 + len(keys)], strict=True)), trials
 
-        def logp(value: Any, *values: Any) -> TensorVariable:
+        def logp(value: Any, *values: Any) -> Tensor:
             eta, extra, trials = split(values)
             return self.pymc_logp(value, eta, extra, trials)
 
@@ -286,7 +284,7 @@ class Truncated(ModifiedFamily):
         first, second = self.base.moments_above(self._lower(extra), eta, extra, trials)
         return np.maximum(second - first * first, 0.0)
 
-    def pymc_logp(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logp(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log density given that the bound holds, as a PyTensor graph."""
         import pytensor.tensor as pt
 
@@ -480,7 +478,7 @@ class WithAtoms(ModifiedFamily):
         between = low * mean**2 + rest * (inner - mean) ** 2 + high * (1.0 - mean) ** 2
         return rest * self.base.variance(eta, extra, trials) + between
 
-    def pymc_logp(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logp(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log density as a PyTensor graph."""
         import pytensor.tensor as pt
 
@@ -573,7 +571,7 @@ class Rescaled(ModifiedFamily):
         """Variance on the recorded scale."""
         return self.out_of**2 * self.base.variance(eta, extra, trials)
 
-    def pymc_logp(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> TensorVariable:
+    def pymc_logp(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log density as a PyTensor graph."""
         import pytensor.tensor as pt
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -124,7 +125,7 @@ def _of_predictor(
 
     if eq.indicator.family == "ordinal" and predictor.role == "mean":
         names = eq.indicator.categories
-        cuts = tuple(f"{a} | {b}" for a, b in zip(names[:-1], names[1:], strict=True))
+        cuts = tuple(f"{a} | {b}" for a, b in pairwise(names))
         prior = given.get("cutpoints", DEFAULT_PRIORS["cutpoints"])
         found.append(
             Parameter(
@@ -281,9 +282,7 @@ def draw_prior(
     return result
 
 
-def _sample(
-    prior: Prior, shape: tuple[int, ...], rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _sample(prior: Prior, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
     a = prior.arguments
     match prior.distribution:
         case "normal":

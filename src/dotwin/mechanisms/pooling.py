@@ -7,8 +7,6 @@ doi 10.1214/088342307000000014. Between the two, each group gets its own share o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,34 +71,44 @@ def _moment_variance(means: Floats, held: Floats) -> float:
 
 
 def _working(design: Design, arrays: PredictorDesign) -> tuple[Floats, Floats]:
-    """Return each row's information about the linear predictor and its working residual."""
+    """Return each row's information about the linear predictor and its working residual.
+
+    One step of iteratively reweighted least squares from a constant predictor takes the causes
+    out; what scatter is left sets the information (quasi-likelihood; McCullagh and Nelder 1989).
+    """
+    information, response = _constant_step(design, arrays)
+    rows, terms = arrays.columns.shape
+    regressors = np.column_stack([np.ones(rows), arrays.columns])
+    weighted = regressors * information[:, None]
+    # A small ridge keeps collinear columns from mattering.
+    gram = regressors.T @ weighted + 1e-6 * information.sum() * np.eye(terms + 1)
+    residual = response - regressors @ np.linalg.solve(gram, weighted.T @ response)
+    scatter = float((information * residual**2).sum()) / max(rows - terms - 1, 1)
+    return information / max(scatter, 1e-12), residual
+
+
+def _constant_step(design: Design, arrays: PredictorDesign) -> tuple[Floats, Floats]:
+    """Return information and working response where the linear predictor is a constant."""
     eq = design.equation
     y = design.y / (eq.indicator.out_of or 1.0)
     ones = np.ones(y.size)
-    if arrays.predictor.role == "zeros":
-        at_zero = (y == 0).astype(float)
-        p = np.clip(at_zero.mean(), 0.01, 0.99)
-        return ones * p * (1 - p), (at_zero - p) / (p * (1 - p))
-    if eq.family.link == "identity" or eq.indicator.family == "lognormal":
-        values = y if eq.family.link == "identity" else np.log(np.maximum(y, 1e-12))
-        sd = float(np.std(values)) or 1.0
-        return ones / (0.5 * sd**2), values - values.mean()
+    if arrays.predictor.role != "mean":
+        at_point = y == (1.0 if arrays.predictor.role == "end1" else 0.0)
+        p = float(np.clip(at_point.mean(), 0.5 / y.size, 1 - 0.5 / y.size))
+        return ones * p * (1 - p), (at_point - p) / (p * (1 - p))
+    if eq.family.link == "identity":
+        return ones, y
     if eq.family.link == "log":
         scale = np.exp(arrays.offset)
-        rate = max(y.sum() / scale.sum(), 1e-6)
-        mean = rate * scale
-        # An sd of one half on the log scale stands for the overdispersion that is still unknown.
-        information = mean / (1.0 + 0.25 * mean) if eq.family.dispersion else mean
-        return information, (y - mean) / mean
+        positive = y[y > 0]
+        if not eq.family.support.integer:
+            # Zeros, where a hurdle lets them in, say nothing of the size of the rest.
+            floor = float(positive.min()) if positive.size else 1.0
+            return (y > 0).astype(float) + 1e-9, np.log(np.maximum(y, floor))
+        rate = max(float(y.sum() / scale.sum()), 1e-6)
+        return rate * scale, y / (rate * scale)
+    if eq.indicator.family == "ordinal":
+        return ones, (y - y.mean()) / (float(y.std()) or 1.0)
     trials = ones if design.trials is None else design.trials
     p = float(np.clip(y.sum() / trials.sum(), 1e-4, 1 - 1e-4))
-    if eq.indicator.family == "ordinal":
-        return ones * 0.2, (y - y.mean()) / max(float(y.var()), 1e-6)
-    slope = p * (1 - p)
-    information = trials * slope
-    if eq.indicator.family == "beta":
-        spread = max(float(np.var(y)), 1e-6)
-        information = ones * slope**2 / (0.5 * spread)
-    elif eq.family.dispersion:
-        information = information / (1.0 + 0.05 * (trials - 1))
-    return information, (y / trials - p) / slope
+    return trials * p * (1 - p), (y / trials - p) / (p * (1 - p))

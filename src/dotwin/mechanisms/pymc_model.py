@@ -26,14 +26,10 @@ def sampled_names(designs: Sequence[Design]) -> list[str]:
 
 
 def _listed(design: Design) -> list[Parameter]:
-    return parameters(
-        design.equation, design.reference, design.group_names, design.period_names
-    )
+    return parameters(design.equation, design.reference, design.group_names, design.period_names)
 
 
-def build_pymc_model(
-    designs: Sequence[Design], imputation: Imputation | None = None
-) -> pm.Model:
+def build_pymc_model(designs: Sequence[Design], imputation: Imputation | None = None) -> pm.Model:
     """Build the PyMC model of a component: mechanisms that are fitted together.
 
     Parameters
@@ -82,9 +78,7 @@ def _add_mechanism(
     eta: Any = 0.0
     for arrays in design.predictors:
         columns = (
-            imputation.columns(design, arrays, filled)
-            if imputation is not None
-            else arrays.columns
+            imputation.columns(design, arrays, filled) if imputation is not None else arrays.columns
         )
         value = _predictor(arrays, design, values, columns)
         role = arrays.predictor.role

@@ -153,9 +153,7 @@ def row_predictor(
     return np.asarray(eta, dtype=float)
 
 
-def log_likelihood(
-    design: Design, parameters: Mapping[str, Floats], which: Any = None
-) -> Floats:
+def log_likelihood(design: Design, parameters: Mapping[str, Floats], which: Any = None) -> Floats:
     """Return the log density of the design's rows given all parameters, dims (draw, row).
 
     Parameters

@@ -145,7 +145,7 @@ def priors(twin: Twin) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for name in twin.stochastic:
         eq = equation(twin, name, _all_varying(twin))
-        groups = {level: ("…",) for level in twin.panel.all_levels}
+        groups = dict.fromkeys(twin.panel.all_levels, ("…",))
         for one in parameters(eq, _reference(eq), groups, ("…",)):
             if one.kind in ("effects", "walk"):
                 continue

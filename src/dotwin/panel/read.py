@@ -74,7 +74,7 @@ def read_panel(
     if on_invalid not in ("error", "missing"):
         raise ValueError(f"on_invalid is 'error' or 'missing', not {on_invalid!r}.")
     asked = _asked(twin)
-    table = open_table(source, [column for column, _ in asked])
+    table = open_table(source, [column for column, _ in asked], _numeric(twin))
     if not len(table.frame):
         raise DataError("the table has no rows.", source=table.name)
     problems = _missing_columns(table, twin, asked)
@@ -114,6 +114,16 @@ def _asked(twin: Twin) -> list[tuple[str, str]]:
         if one.assigned is not None
     )
     return list(dict.fromkeys(asked))
+
+
+def _numeric(twin: Twin) -> set[str]:
+    """Columns that hold numbers and nothing else."""
+    panel = twin.panel
+    texts = {panel.columns.get(level, level) for level in panel.all_levels}
+    if panel.period is not None:
+        texts.add(panel.period.column)
+    texts |= {one.column or name for name, one in twin.indicators.items() if one.categories}
+    return {one.column or name for name, one in twin.indicators.items()} - texts
 
 
 def _missing_columns(table: Table, twin: Twin, asked: list[tuple[str, str]]) -> list[Problem]:

@@ -1,14 +1,14 @@
 """Opening a table, wherever it is: the columns that a twin asks for, as they were written.
 
-Ids must survive ('025010' keeps its zero), so text files are read as text throughout; a column
-becomes numbers only where every cell of it is one.
+Ids must survive ('025010' keeps its zero), so text files are read as text; a column becomes numbers
+only where a twin asks for numbers and every cell is one.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,7 @@ class Table:
         return sorted({name for name in wanted if self.columns.count(name) > 1})
 
 
-def open_table(source: Any, wanted: Sequence[str]) -> Table:
+def open_table(source: Any, wanted: Sequence[str], numeric: Container[str] = ()) -> Table:
     """Open a table and take the wanted columns that it has.
 
     Parameters
@@ -81,6 +81,9 @@ def open_table(source: Any, wanted: Sequence[str]) -> Table:
     source : str, Path, DataFrame or DuckDB relation
         Paths end in ``.csv``, ``.csv.gz`` or ``.parquet``.
     wanted : sequence of str
+    numeric : container of str
+        Those of them that a text file may hold as numbers. The others are text whatever they look
+        like: '37E624' and '025010' are names.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def open_table(source: Any, wanted: Sequence[str]) -> Table:
     if isinstance(source, pd.DataFrame):
         return _from_frame(source, wanted)
     if isinstance(source, str | Path):
-        return _from_path(Path(source), wanted)
+        return _from_path(Path(source), wanted, numeric)
     import duckdb
 
     if isinstance(source, duckdb.DuckDBPyRelation):
@@ -117,13 +120,13 @@ def _from_frame(frame: pd.DataFrame, wanted: Sequence[str]) -> Table:
     return Table("the table", columns, taken, labels=labels)
 
 
-def _from_path(path: Path, wanted: Sequence[str]) -> Table:
+def _from_path(path: Path, wanted: Sequence[str], numeric: Container[str]) -> Table:
     if not path.is_file():
         kind = "a folder, not a file" if path.is_dir() else "no such file"
         raise DataError(f"'{path}': there is {kind}.")
     name = path.name.lower()
     if name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
-        return _from_csv(path, wanted)
+        return _from_csv(path, wanted, numeric)
     if name.endswith(".parquet"):
         import duckdb
 
@@ -194,7 +197,7 @@ def _header(path: Path) -> tuple[tuple[str, ...], str]:
     return tuple(name.strip() for name in names), delimiter
 
 
-def _from_csv(path: Path, wanted: Sequence[str]) -> Table:
+def _from_csv(path: Path, wanted: Sequence[str], numeric: Container[str]) -> Table:
     import duckdb
 
     names, delimiter = _header(path)
@@ -212,7 +215,8 @@ def _from_csv(path: Path, wanted: Sequence[str]) -> Table:
                 columns=layout,
                 auto_detect=False,
             )
-            frame = _numbers_where_plain(relation, list(stand_in.values()))
+            readable = {position for name, position in stand_in.items() if name in numeric}
+            frame = _numbers_where_plain(relation, list(stand_in.values()), readable)
         except duckdb.Error as error:
             raise DataError(f"'{path.name}' cannot be read: {_why(error)}") from None
     frame.columns = pd.Index(list(stand_in))
@@ -234,17 +238,15 @@ def _why(error: Exception) -> str:
     return line
 
 
-def _numbers_where_plain(relation: Any, columns: list[str]) -> pd.DataFrame:
-    """Take columns of text, as numbers where every filled cell is written as one.
-
-    Such numbers lose nothing unless they begin with a zero that means something, so columns with
-    one stay text.
-    """
+def _numbers_where_plain(
+    relation: Any, columns: list[str], readable: Container[str]
+) -> pd.DataFrame:
+    """Take columns of text; those to be read as numbers as such, where every filled cell is one."""
     if not columns:
         return _bare(relation)
+    cell = "coalesce(trim({0}), '') = '' OR regexp_full_match(trim({0}), '{1}')"
     tests = [
-        f"bool_and({c} IS NULL OR trim({c}) = '' OR (regexp_full_match(trim({c}), '{_NUMBER}') "
-        f"AND NOT regexp_full_match(trim({c}), '[+-]?0[0-9].*'))) AS {c}"
+        f"bool_and({cell.format(c, _NUMBER)}) AS {c}" if c in readable else f"false AS {c}"
         for c in columns
     ]
     plain = relation.aggregate(", ".join(tests)).fetchall()[0]

@@ -10,7 +10,7 @@ from dotwin.spec.prior import Prior
 from dotwin.spec.support import Support, support_of
 from dotwin.spec.twin import Cause, Indicator, Twin
 
-__all__ = ["problems_of_declaration"]
+__all__ = ["DISPERSION", "LINKS", "problems_of_declaration"]
 
 _TRIALS = ("binomial", "beta_binomial")
 _COUNTS = ("poisson", "negative_binomial", *_TRIALS)
@@ -28,14 +28,14 @@ _FITS: dict[str, tuple[str, ...]] = {
 }
 _ZEROS = {"inflated": _COUNTS, "hurdle": (*_COUNTS, *_POSITIVE)}
 #: Family -> the links that it can have, its default first.
-_LINKS: dict[str, tuple[str, ...]] = {
+LINKS: dict[str, tuple[str, ...]] = {
     "normal": ("identity", "log"),
     "student_t": ("identity",),
     **dict.fromkeys(("lognormal", "gamma", "poisson", "negative_binomial"), ("log",)),
     **dict.fromkeys(("beta", "bernoulli", "binomial", "beta_binomial", "ordinal"), ("logit",)),
 }
 #: Family -> its parameters beside the linear predictor; the others have none.
-_DISPERSION: dict[str, tuple[str, ...]] = {
+DISPERSION: dict[str, tuple[str, ...]] = {
     "normal": ("residual_sd",),
     "student_t": ("residual_sd", "nu"),
     "lognormal": ("residual_sd",),
@@ -155,8 +155,8 @@ def _family(twin: Twin, name: str, one: Indicator) -> _Said:
                 (field,),
                 f"'{field}' has no meaning for {one.family}; it belongs to {', '.join(families)}.",
             )
-    if one.link is not None and one.link not in _LINKS[one.family]:
-        accepted = " or ".join(_LINKS[one.family])
+    if one.link is not None and one.link not in LINKS[one.family]:
+        accepted = " or ".join(LINKS[one.family])
         yield ("link",), f"{one.family} has the link {accepted}, not {one.link}."
     if one.zeros is not None and one.family not in _ZEROS[one.zeros.kind]:
         accepted = ", ".join(_ZEROS[one.zeros.kind])
@@ -247,7 +247,7 @@ def _levels(twin: Twin, name: str, one: Indicator) -> _Said:
         for level in sorted({level for level in pooling if pooling.count(level) > 1}):
             yield (*path, "pooling"), f"'{level}' stands twice."
         seen_once = is_main and twin.panel.period is None and own in pooling and own == twin.unit
-        if seen_once and one.family in _DISPERSION:
+        if seen_once and one.family in DISPERSION:
             yield (
                 ("pooling",),
                 f"in a cross-section each {own} is seen once, so its own effect cannot be told "
@@ -332,7 +332,7 @@ def _parameters(twin: Twin, one: Indicator) -> tuple[tuple[str, ...], tuple[str,
     free += _unit_terms(twin, one.pooling)
     scales = [*one.pooling, *_slopes(one.causes.values())]
     scales += ["walk"] if one.trend == "walk" else []
-    scales += _DISPERSION.get(one.family or "", ())
+    scales += DISPERSION.get(one.family or "", ())
     return tuple(free), tuple(scales)
 
 

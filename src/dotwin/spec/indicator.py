@@ -43,14 +43,16 @@ FAMILIES: tuple[str, ...] = FamilyName.__args__  # type: ignore[attr-defined] # 
 
 
 class Cause(Value):
-    """A term of a mechanism.
+    """A term of a mechanism: what stands behind its expression.
 
     Parameters
     ----------
     prior : Prior, optional
         On the change of the linear predictor per reference sd of the expression.
-    because, evidence : str
-        Why it is believed, and where that is shown.
+    because : str
+        Why it is believed.
+    evidence : str
+        Where that is shown: a study, a regulation, a person who knows.
     varying : tuple of str
         Levels by whose groups the slope varies.
     scale : {'reference', 'natural'}
@@ -78,14 +80,36 @@ type Causes = Annotated[Mapping[str, Cause], BeforeValidator(_bare_causes), froz
 
 
 class Season(Value):
-    """A yearly pattern: sine and cosine pairs anchored to the calendar."""
+    """A pattern that the calendar repeats: sine and cosine pairs anchored to it.
+
+    Parameters
+    ----------
+    cycle : int
+        Periods after which it repeats: 12 for months, 4 for quarters, 52 for weeks, 7 or 365 for
+        days.
+    harmonics : int
+        How many pairs; more can follow a sharper pattern.
+    """
 
     cycle: Annotated[Whole, Field(ge=2)]
     harmonics: Annotated[Whole, Field(ge=1)] = 1
 
 
 class Zeros(Value):
-    """More zeros than the family gives, with an equation of their own."""
+    """More zeros than the family gives, with an equation of their own on the logit scale.
+
+    Parameters
+    ----------
+    as : {'inflated', 'hurdle'}
+        'inflated' adds zeros to those of the counts; 'hurdle' sets all zeros apart, and the rest
+        is positive. ``zeros: hurdle`` is short for ``zeros: {as: hurdle}``.
+    causes : dict of expression to Cause
+        Of a zero: a positive coefficient makes zeros likelier.
+    pooling : tuple of str
+        Levels and 'period' whose groups have their own share of zeros.
+    priors : dict of str to Prior
+        'intercept' and the levels pooled.
+    """
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -96,7 +120,16 @@ class Zeros(Value):
 
 
 class Assigned(Value):
-    """How an indicator was set by someone, and the column that marks where."""
+    """How an indicator was set by someone, and where.
+
+    Parameters
+    ----------
+    how : {'randomised', 'rule', 'phased'}
+        Drawn by lot, set by a rule that is known, or begun at different times.
+    column : str
+        The table's column that is 1 where the indicator was set: what causes it is cut there, and
+        its mechanism is not fitted there.
+    """
 
     how: Literal["randomised", "rule", "phased"]
     column: str
@@ -110,36 +143,69 @@ class Indicator(Value):
     Parameters
     ----------
     domain : str
-        workforce, quality, safeguarding, utilization, demand, capacity, cost, outcome or context.
+        What part of the service it speaks of.
     unit : str
         What one means: 'hours per resident day', 'share of funded posts'.
-    label, description, column : str
-        What people read; what it is; the table's column when its name differs.
+    label : str
+        What people read; the name with spaces unless said otherwise.
+    description : str
+        What it is, in a sentence or two.
+    column : str, optional
+        The table's column, when its name differs.
     level : str, optional
         The level at which it is recorded, when not the unit's.
     plausible : pair of float, optional
         Where 90 % of real values lie: of the share for indicators with trials, of the rate for
-        those with an exposure.
+        those with an exposure. Sets the reference centre and sd.
     simulated_as : Prior, optional
-        How `simulate_panel` draws a given.
-    categories, reference : text categories in order, and the one others are compared with.
-    family, link : str
-        The distribution, and the scale on which causes add up.
-    trials, exposure : str, optional
-        The indicator of what could have happened; the expression of time or people at risk.
+        How a simulated panel draws a given.
+    categories : tuple of str
+        The categories of a text or ordinal indicator; of an ordinal the lowest first.
+    reference : str, optional
+        The category that the others are compared with; the first unless said otherwise.
+    family : str, optional
+        The distribution around what the causes say.
+    link : str, optional
+        The scale on which causes add up, where not the family's own.
+    trials : str, optional
+        The indicator that counts how often the event could have happened.
+    exposure : expression, optional
+        Time or people at risk: the mechanism is for the rate.
     pooling : tuple of str
-        Levels, the unit and 'period' whose groups have their own intercepts.
-    season, trend : calendar pattern and drift.
+        Levels, the unit among them, and 'period', whose groups have their own intercepts.
+    season : Season, optional
+        A pattern that the calendar repeats.
+    trend : str, optional
+        A drift: a straight line, or a walk whose step each period is new.
     causes : dict of expression to Cause
-    zeros, at_least, ends, out_of, when, otherwise : special data
-        More zeros; truncation from below; point masses; a percentage; where it holds.
-    equals, start, residual : exact accounting
+        What the mechanism reads, and why that is believed.
+    zeros : Zeros, optional
+        More zeros than the family gives.
+    at_least : str, optional
+        The indicator that it never falls below: the family is truncated there.
+    ends : tuple of float
+        The ends of a beta that occur themselves: 0, 1, or both.
+    out_of : float, optional
+        The whole of which a beta records a part: 100 for a percentage.
+    when : condition, optional
+        Where the mechanism holds.
+    otherwise : float, optional
+        The value where ``when`` does not hold; such rows say nothing about the mechanism.
+    equals : expression, optional
+        Exact accounting, without noise, instead of a family.
+    start : float, optional
+        The value before the first period of an ``equals`` that reads its own past.
+    residual : {'error', 'keep'}
+        What becomes of differences between ``equals`` and the recorded column: an error, or an
+        adjustment that is the same in every world and zero in futures.
     because : str
         Why the indicator is what it is, such as the accounting behind ``equals``.
     priors : dict of str to Prior
-        The rest: 'intercept', a level's sd, 'period', 'dispersion', 'residual_sd' and so on.
+        The rest: 'intercept', a level's sd by the level, 'period', 'walk', 'trend', 'season',
+        'between', 'initial', 'slope_<level>', 'dispersion', 'residual_sd', 'nu', 'cutpoints'.
     initial : bool
-        Whether the unit's first value of each lagged term enters (Wooldridge 2005).
+        Whether the unit's first value of each lagged term that the indicator can reach enters, as
+        dynamic panels with unit effects need (Wooldridge 2005, doi 10.1002/jae.770).
     missing : {'set_aside', 'impute'}
         What becomes of rows in which this indicator is a missing cause.
     hold : str
@@ -147,6 +213,7 @@ class Indicator(Value):
     unconfounded : str
         The reason why a given varies for no reason that touches its effects.
     assigned : Assigned, optional
+        That someone set it, how and where.
     weight : str, optional
         The indicator that weights averages over units.
     """

@@ -70,9 +70,11 @@ class Intervention(Value):
     value : float or Prior
         In the indicator's own unit; a share for indicators with trials; a factor for ``scale``.
         A distribution is drawn once per posterior draw.
-    start, until : int or str, optional
-        First and last period: a count of future periods from 1, or a period such as ``2025-03``.
-        From the first future period, and for good, unless said otherwise.
+    start : int or str, optional
+        First period: a count of future periods from 1, or a period such as ``2025-03``. The first
+        future period unless said otherwise.
+    until : int or str, optional
+        Last period, in the same words. For good unless said otherwise.
     periods : int, optional
         How many periods it lasts; instead of ``until``.
     over : int, optional
@@ -389,6 +391,7 @@ class Scenario(Value):
         if not isinstance(fields, dict):
             raise SpecificationError(f"must be a map of fields to values, not {described(fields)}.")
         known = ("interventions", "question")
+        fields = {key: value for key, value in fields.items() if (key, value) != ("name", name)}
         problems = [
             Problem.at((key,), f"there is no '{key}' here. {nearest(str(key), known)}")
             for key in fields

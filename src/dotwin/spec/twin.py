@@ -43,7 +43,15 @@ __all__ = [
 
 
 class PeriodLayout(Value):
-    """Which column holds the period, and how long a period is."""
+    """Which column holds the period, and how long a period is.
+
+    Parameters
+    ----------
+    column : str
+        The table's column.
+    frequency : {'day', 'week', 'month', 'quarter', 'year'}
+        How long one period lasts.
+    """
 
     column: str
     frequency: Literal["day", "week", "month", "quarter", "year"]
@@ -76,7 +84,19 @@ class PanelLayout(Value):
 
 
 class HiddenCause(Value):
-    """A common cause of several indicators that no column records."""
+    """A common cause of several indicators that no column records.
+
+    Parameters
+    ----------
+    affects : tuple of str
+        Two or more indicators with a family.
+    level : str
+        Where it differs: a level, the unit, or 'period'.
+    because : str
+        Why it is believed.
+    label : str
+        What people read.
+    """
 
     affects: tuple[str, ...]
     level: str
@@ -85,7 +105,21 @@ class HiddenCause(Value):
 
 
 class Threshold(Value):
-    """A line whose crossing means something to somebody."""
+    """A line whose crossing means something to somebody.
+
+    Parameters
+    ----------
+    of : expression
+        What is compared.
+    above : float, optional
+        The line, when crossing it upwards matters.
+    below : float, optional
+        The line, when crossing it downwards matters; a threshold has one of the two.
+    meaning : str
+        What a crossing means.
+    escalate_to : str
+        Who is told.
+    """
 
     of: str
     above: Number | None = None
@@ -108,7 +142,25 @@ class Threshold(Value):
 
 
 class Governance(Value):
-    """Who answers for the twin and what it may be used for."""
+    """Who answers for the twin and what it may be used for.
+
+    Parameters
+    ----------
+    owner : str
+        Who answers for it.
+    population : str
+        Whom it speaks of.
+    data_sources : tuple of str
+        Where the data come from.
+    approved_uses : tuple of str
+        What it may be used for.
+    prohibited_uses : tuple of str
+        What it may not be used for.
+    limitations : tuple of str
+        What it cannot say.
+    review_every : str
+        How long until it is looked at again, such as '90 days'.
+    """
 
     owner: str = ""
     population: str = ""
@@ -127,14 +179,21 @@ class Twin(Value):
     twin : str
         Its name.
     version : int
+        Counted up by whoever changes it.
     purpose : str
         The question that it is to answer.
     panel : PanelLayout
+        What identifies a row of the table.
     indicators : dict of str to Indicator
+        By name; a name is a word of letters, digits and _.
     hidden_causes : dict of str to HiddenCause
+        Common causes that no column records.
     thresholds : dict of str to Threshold
+        Lines whose crossing means something.
     scenarios : dict of str to Scenario
+        Sets of interventions to compare.
     governance : Governance
+        Who answers for it and what it may be used for.
 
     Raises
     ------

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
 from dotwin.errors import Problem, SpecificationError
 from dotwin.spec.check import problems_of_twin
@@ -325,7 +326,7 @@ def _is_simple(item: Any) -> bool:
 def _laid_out(value: Any) -> Any:
     """Put short lists of scalars on one line and everything else on lines of its own."""
     if isinstance(value, dict):
-        return {key: _laid_out(item) for key, item in value.items()}
+        return {_worded(key, is_key=True): _laid_out(item) for key, item in value.items()}
     if isinstance(value, list):
         items = CommentedSeq(_laid_out(item) for item in value)
         if all(map(_is_simple, value)) and sum(len(str(item)) + 2 for item in value) <= 60:
@@ -333,4 +334,19 @@ def _laid_out(value: Any) -> Any:
         return items
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return value
+    return _worded(value) if isinstance(value, str) else value
+
+
+def _worded(text: str, *, is_key: bool = False) -> str:
+    """Choose the form of a text that brings back every character of it."""
+    lines = text.split("\n")
+    if len(lines) == 1 and text.isprintable():
+        return text
+    indented = text[:1] in (" ", "\n")
+    can_stand_as_it_is = all(map(str.isprintable, lines)) and text.strip() and not indented
+    worded: str = (
+        LiteralScalarString(text)
+        if can_stand_as_it_is and not is_key
+        else DoubleQuotedScalarString(text)
+    )
+    return worded

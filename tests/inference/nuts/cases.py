@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Reference:
-    """PyMC's log density and gradient, on the layout's unconstrained vector."""
+    """PyMC's log density, gradient and parameters, at the layout's unconstrained points."""
 
     log_density: Callable[[Floats], float]
     gradient: Callable[[Floats], Floats]
-    model: Any
+    parameters: Callable[[Floats], dict[str, Floats]]
 
 
 def table(
@@ -70,7 +70,17 @@ def mechanism(frame: pd.DataFrame, **indicator: Any) -> Design:
         panel={"unit": "provider", "levels": ["region"], "period": frequency},
         indicators={**given, "y": fields},
     )
-    return build_design(twin, "y", read_panel(frame, twin))
+    # A panel knows bounds as well, but not yet that a hurdle's zeros may lie below them.
+    free = twin.model_copy(
+        update={
+            "indicators": {
+                **twin.indicators,
+                "y": twin.indicators["y"].model_copy(update={"at_least": None}),
+            }
+        }
+    )
+    panel = read_panel(frame, free)
+    return build_design(twin, "y", replace(panel, twin=twin))
 
 
 def pymc_reference(design: Design, layout: Layout) -> Reference:
@@ -93,6 +103,10 @@ def pymc_reference(design: Design, layout: Layout) -> Reference:
     density = model.compile_logp(mode="FAST_COMPILE")
     slope = model.compile_dlogp(mode="FAST_COMPILE")
     order = [value.name for value in model.continuous_value_vars]
+    listed = [model[one.name] for one in layout.listed]
+    expanded = model.compile_fn(
+        model.replace_rvs_by_values(listed), mode="FAST_COMPILE", point_fn=True, on_unused_input="ignore"
+    )
 
     def point(x: Floats) -> dict[str, Floats]:
         return {name: x[place].reshape(shapes[name]) for name, place in places.items()}
@@ -106,4 +120,8 @@ def pymc_reference(design: Design, layout: Layout) -> Reference:
             at += size
         return result
 
-    return Reference(lambda x: float(density(point(x))), gradient, model)
+    def constrained(x: Floats) -> dict[str, Floats]:
+        names = [one.name for one in layout.listed]
+        return dict(zip(names, expanded(point(x)), strict=True))
+
+    return Reference(lambda x: float(density(point(x))), gradient, constrained)
