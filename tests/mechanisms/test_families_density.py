@@ -119,7 +119,7 @@ def test_probabilities_add_up_to_one_and_give_the_distribution_function(case):
             np.testing.assert_allclose(family.cdf(k, eta, extra, trials), sums, atol=1e-11)
             np.testing.assert_allclose(family.sf(k, eta, extra, trials), 1 - sums, atol=1e-11)
             continue
-        inner = [q for q in (0.1, 0.35, -0.4, -0.05)]
+        inner = [0.1, 0.35, -0.4, -0.05]
         a, *_, b = np.sort(family.quantile(inner, eta, extra, trials))
         if b <= a or np.isin([a, b], family.atoms).any():
             continue

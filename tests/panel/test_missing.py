@@ -62,7 +62,7 @@ def panel() -> Panel:
             "year": [2020, 2021, 2022, 2023, 2020, 2022, 2023, 2021, 2022, 2023],
             "y": [1.0, 2, nan, 4, 5, 6, 7, 8, 9, 10],
             "x": [1.0, nan, 3, 4, 5, 6, 7, 8, 9, nan],
-            "owner": list("aaaabbb") + ["", "", ""],
+            "owner": [*"aaaabbb", "", "", ""],
         }
     )
     return read_panel(table, twin)

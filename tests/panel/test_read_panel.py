@@ -8,10 +8,11 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dotwin.errors import DataError
+from dotwin.errors import DataError, SpecificationError
 from dotwin.panel import Panel, read_panel
 from dotwin.spec.twin import Twin
 
@@ -158,7 +159,7 @@ def test_a_duckdb_relation_keeps_times_with_a_zone_on_their_day(twin: Twin) -> N
         st.text("0123456789ANeE.+-", min_size=1, max_size=8), min_size=1, max_size=12, unique=True
     )
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_ids_survive_as_text(ids: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     twin = Twin(twin="t", panel={"unit": "home"}, indicators={"y": {"domain": "quality"}})
     table = pd.DataFrame({"home": ids, "y": np.arange(float(len(ids)))})
@@ -370,3 +371,17 @@ def test_a_dataset_that_does_not_fit_its_twin_is_refused(panel: Panel) -> None:
         Panel.from_dataset(panel.data.assign_coords(period=np.arange(6)), panel.twin)
     with pytest.raises(DataError, match="dimension unit: 0 more than once"):
         Panel.from_dataset(panel.data.assign_coords(unit=["0", "0", "a", "b", "c"]), panel.twin)
+    with pytest.raises(DataError, match="stars: holds text; an ordinal is the position"):
+        Panel.from_dataset(panel.data.assign(stars=panel.data["owner"]), panel.twin)
+
+
+@pytest.mark.parametrize("name", ["present", "unit", "residual__queue"])
+def test_names_that_panels_keep_for_themselves_are_refused(name: str) -> None:
+    indicator = {"domain": "quality"}
+    twin = Twin(twin="t", panel={"unit": "home"}, indicators={name: indicator})
+    table = pd.DataFrame({"home": ["a"], name: [1.0]})
+    with pytest.raises(SpecificationError, match=f"'{name}' is a name of the panel's own"):
+        read_panel(table, twin)
+    dims = {"unit": ["a"], "period": [0]}
+    with pytest.raises(SpecificationError, match=f"'{name}' is a name of the panel's own"):
+        Panel.from_dataset(xr.Dataset(coords=dims), twin)

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dotwin.errors import ExpressionError
-from dotwin.spec import evaluate, parse
+from dotwin.spec import Twin, evaluate, parse
 from dotwin.spec.expressions import (
     Across,
     Arithmetic,
@@ -253,3 +253,38 @@ def test_a_value_outside_a_functions_domain_is_not_finite_and_warns_nobody() -> 
     values = Values({("x", 0): np.array([0.0, 1.0, -1.0])})
     assert not np.isfinite(evaluate(parse("logit(x)"), values)).any()
     assert not np.isfinite(evaluate(parse("1 / (x * 0)"), values)).any()
+
+
+class Stars(Values):
+    twin = Twin(
+        twin="t",
+        panel={"unit": "home"},
+        indicators={
+            "stars": {
+                "domain": "quality",
+                "family": "ordinal",
+                "categories": ("one", "two", "three"),
+            }
+        },
+    )
+
+
+def test_an_ordinal_is_compared_with_its_categories_by_their_position() -> None:
+    values = Stars({("stars", 0): np.array([0.0, 1.0, 2.0, np.nan])})
+    np.testing.assert_array_equal(
+        evaluate(parse("stars == 'two'"), values), [0.0, 1.0, 0.0, np.nan]
+    )
+    np.testing.assert_array_equal(
+        evaluate(parse("'two' != stars"), values), [1.0, 0.0, 1.0, np.nan]
+    )
+
+
+def test_numbers_are_never_silently_unequal_to_text() -> None:
+    with pytest.raises(ExpressionError, match="numbers are compared with the category 'public'"):
+        evaluate(parse("x == 'public'"), Values({("x", 0): np.array([1.0, 2.0])}))
+    with pytest.raises(
+        ExpressionError, match=r"has no category 'four'\. Accepted: one, three, two"
+    ):
+        evaluate(parse("stars == 'four'"), Stars({("stars", 0): np.array([1.0])}))
+    unknown = Values({("x", 0): np.array([np.nan])})
+    assert np.isnan(evaluate(parse("x == 'public'"), unknown)).all()

@@ -472,6 +472,9 @@ TOGETHER = {
     "a range upside down": Wrong(
         "[0.05, 0.4]", "[0.4, 0.05]", ("low end comes first",), "[0.4, 0.05]"
     ),
+    "a range of one value": Wrong(
+        "[0.05, 0.4]", "[0.4, 0.4]", ("both ends are 0.4",), "[0.4, 0.4]"
+    ),
     "a range outside the family": Wrong(
         "[0.05, 0.4]", "[5, 40]", ("reaches outside", "beta", "below 1"), "[5, 40]"
     ),
@@ -653,6 +656,9 @@ ONE_PERIOD = {
     ),
     "a season": Wrong("out_of: 100", "season: {cycle: 12}", ("no season",), "season"),
     "a trend": Wrong("out_of: 100", "trend: linear", ("no trend",), "trend"),
+    "the logit of a percentage": Wrong(
+        "logit(turnover / 100)", "logit(turnover)", ("logit(turnover / 100)",), "logit(turnover)"
+    ),
     "pooled periods": Wrong("pooling: [state]", "pooling: [period]", ("one period",), "[period]"),
     "a unit effect beside a dispersion": Wrong(
         "pooling: [state]", "pooling: [state, home]", ("seen once", "beta"), "out_of", above=-1

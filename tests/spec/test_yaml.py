@@ -247,6 +247,14 @@ def test_a_twin_that_is_nowhere_is_told_with_the_nearest_name(tmp_path: Path) ->
 # ── immutable data ───────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_twin_introduces_itself_in_a_sentence(full: Twin) -> None:
+    assert repr(full) == str(full)
+    assert repr(full) == (
+        "Twin 'everything': 12 indicators (5 given, 6 with a mechanism, 1 by accounting) "
+        "per provider and month"
+    )
+
+
 def test_a_twin_cannot_be_changed(full: Twin) -> None:
     anything: Any = full
     with pytest.raises(ValueError, match="frozen"):

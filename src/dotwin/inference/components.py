@@ -12,6 +12,7 @@ from dotwin.inference.engine import Component
 from dotwin.mechanisms.design import build_design
 from dotwin.mechanisms.equation import structure_of
 from dotwin.mechanisms.imputation import Imputation
+from dotwin.spec.expressions import Across, Bool, Compare, Not, parse
 
 if TYPE_CHECKING:
     from dotwin.panel import Panel
@@ -48,20 +49,42 @@ def missing_cells(
         cells = panel.data["present"].values & ~np.isfinite(panel.data[name].values)
         if not cells.any():
             continue
-        if one.family not in ("normal", "student_t", "lognormal", "gamma", "beta") or one.zeros:
+        special = bool(one.zeros or one.ends or one.at_least)
+        if one.family not in ("normal", "student_t", "lognormal", "gamma", "beta") or special:
             what = "a given" if one.family is None else one.family.replace("_", " ")
+            what += " with values of their own or a bound" if special else ""
             problems.append(
                 Problem(
                     f"indicators > {name} > missing",
-                    f"'impute' works for continuous mechanisms without zeros of their own, and "
+                    f"'impute' works for continuous mechanisms without zeros, ends or a bound, and "
                     f"this is {what}; write set_aside, or declare a mechanism for it.",
                 )
             )
             continue
+        problems += _unreadable(twin, name)
         found[name] = cells
     if problems:
         raise SpecificationError(problems)
     return found
+
+
+def _unreadable(twin: Twin, name: str) -> list[Problem]:
+    """Name the causes that cannot be read from an unknown value."""
+    problems = []
+    for child in twin.stochastic:
+        one = twin.indicators[child]
+        for text in (*one.causes, *(one.zeros.causes if one.zeros else ())):
+            expr = parse(text)
+            steps = any(isinstance(e, Across | Compare | Bool | Not) for e in expr.walk())
+            if name in expr.names() and steps:
+                problems.append(
+                    Problem(
+                        f"indicators > {child} > causes > {text}",
+                        f"compares values of '{name}' or reads other units', which cannot be done "
+                        f"while missing values of '{name}' are imputed; write missing: set_aside.",
+                    )
+                )
+    return problems
 
 
 def components_of(twin: Twin, panel: Panel) -> list[Component]:

@@ -294,13 +294,16 @@ class Fit:
         """
         from dotwin.mechanisms.pymc_model import build_pymc_model
 
-        self._design(indicator)
+        if self._design(indicator).rows == 0:
+            raise SpecificationError(
+                "this fit was saved without its panel, so there is nothing to build its model from."
+            )
         members = next(c for c in self.components if indicator in c)
         component = next(
             c for c in components_of(self.twin, self.panel) if c.designs[0].child == members[0]
         )
         designs = tuple(self.designs[name] for name in members)
-        return build_pymc_model(designs, component.imputation)
+        return build_pymc_model(designs, component.imputation, parametrisation="named")
 
     def save(self, path: str | Path, *, panel: bool = True) -> Path:
         """Write the fit as a folder whose manifest is written last.
@@ -352,9 +355,9 @@ class Fit:
             for d in designs.values()
             for one in parameters(d.equation, d.reference, d.group_names, d.period_names)
         ]
-        given = {str(name): np.asarray(value, dtype=float) for name, value in values.items()}
         known = {one.name: one for one in listed}
-        unknown = [name for name in given if name not in known]
+        unknown = [str(name) for name in values if name not in known]
+        given = {str(name): _stated(known[str(name)], value) for name, value in values.items()}
         missing = [
             n for n, o in known.items() if n not in given and o.kind not in ("effects", "walk")
         ]
@@ -437,6 +440,31 @@ def fit(
     return result
 
 
+def _stated(one: Parameter, value: Any) -> Floats:
+    """Bring a stated parameter into the parameter's own order of dims and names."""
+    import xarray as xr
+
+    if isinstance(value, xr.DataArray):
+        missing = [dim for dim in one.dims if dim not in value.dims]
+        if missing:
+            raise SpecificationError(f"{one.name} has no dim '{missing[0]}'; it has {value.dims}.")
+        for dim, names in zip(one.dims, one.coords, strict=True):
+            if dim in value.coords:
+                absent = sorted(set(names) - set(value[dim].values.astype(str).tolist()))
+                if absent:
+                    raise SpecificationError(f"{one.name} has no value for {dim} '{absent[0]}'.")
+                value = value.assign_coords({dim: value[dim].astype(str)}).sel({dim: list(names)})
+        value = value.transpose(..., *one.dims).values
+    array = np.asarray(value, dtype=float)
+    if array.shape not in ((), one.shape) and array.shape[1:] != one.shape:
+        raise SpecificationError(
+            f"{one.name} has shape {array.shape}; it takes one value"
+            + (f", an array of shape {one.shape}" if one.shape else "")
+            + ", or draws of it along a first dim."
+        )
+    return array
+
+
 def _engines(name: str) -> list[Engine]:
     from dotwin.inference.pymc_engine import PymcEngine
 
@@ -470,7 +498,12 @@ def _assemble(
                 design.equation, design.reference, design.group_names, design.period_names
             ):
                 coords.update({d: list(c) for d, c in zip(one.dims, one.coords, strict=True)})
-                posterior[one.name] = (("chain", "draw", *one.dims), draws.posterior[one.name])
+                values = draws.posterior[one.name]
+                posterior[one.name] = (("chain", "draw", *one.dims), values)
+                if one.kind == "walk":
+                    # PyMC predicts from the steps, not from their sum.
+                    dims = ("chain", "draw", f"{one.name}_step")
+                    posterior[f"{one.name}_steps"] = (dims, np.diff(values, axis=-1))
         if component.imputation is not None:
             for name in component.imputation.cells:
                 dim = f"{name}.missing_cell"

@@ -34,10 +34,9 @@ def content_hash(component: Component, settings: Settings, engine: str) -> str:
         else:
             digest.update(json.dumps(value, sort_keys=True, default=str).encode())
 
-    import nutpie
-    import pymc
+    from importlib.metadata import version
 
-    add([engine, pymc.__version__, nutpie.__version__, vars(settings)])
+    add([engine, *map(version, ("dotwin", "pymc", "nutpie")), vars(settings)])
     for design in component.designs:
         _add_design(design, add)
     if component.imputation is not None:

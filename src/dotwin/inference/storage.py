@@ -19,10 +19,12 @@ from dotwin.inference.engine import Settings
 from dotwin.mechanisms.columns import Reference
 from dotwin.mechanisms.design import Design, build_design
 from dotwin.mechanisms.equation import Structure, equation
+from dotwin.mechanisms.imputation import imputed_at
 
 if TYPE_CHECKING:
     from dotwin.inference.fit import Fit
     from dotwin.panel import Panel
+    from dotwin.spec.twin import Twin
 
 __all__ = ["load_fit", "save"]
 
@@ -46,17 +48,27 @@ def save(fit: Fit, path: Path, *, panel: bool) -> Path:
     Path
     """
     path = path.expanduser()
-    if path.exists() and not (path / "manifest.json").exists() and any(path.iterdir()):
+    if path.is_file() or (
+        path.is_dir() and not (path / "manifest.json").exists() and any(path.iterdir())
+    ):
         raise IntegrityError(f"'{path}' holds something else than a fit; choose another folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         _write(fit, part, panel)
         _write_manifest(part)
+        # The earlier fit goes only when this one stands in its place.
+        before = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)) / "fit"
         if path.exists():
-            shutil.rmtree(path)
-        part.rename(path)
+            path.rename(before)
+        try:
+            part.rename(path)
+        except OSError:
+            if before.exists():
+                before.rename(path)
+            raise
         _sync(path.parent)
+        shutil.rmtree(before.parent)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
@@ -132,7 +144,13 @@ def _verify(folder: Path) -> None:
         raise IntegrityError(
             f"'{folder}' has no manifest.json: it is no fit, or its writing was cut off."
         )
-    named: dict[str, str] = json.loads(target.read_text(encoding="utf-8"))["files"]
+    try:
+        named: dict[str, str] = dict(json.loads(target.read_text(encoding="utf-8"))["files"])
+    except (ValueError, KeyError, TypeError):
+        raise IntegrityError(
+            f"'{target}' cannot be read: its writing was cut off, or someone changed it. Take "
+            f"another copy, or fit anew."
+        ) from None
     there = {p.relative_to(folder).as_posix() for p in _files(folder)}
     problems = [f"{name} is missing" for name in sorted(set(named) - there)]
     problems += [f"{name} is not in the manifest" for name in sorted(there - set(named))]
@@ -186,8 +204,13 @@ def load_fit(path: str | Path) -> Fit:
     for name in [str(n) for n in data.data_vars if data[n].dtype.kind in "OU"]:
         data[name] = data[name].fillna("").astype(str)
     panel = Panel.from_dataset(data, twin)
+    imputed = {
+        name: imputed_at(panel, tree["posterior"][f"{name}.missing_cell"].values.tolist())
+        for name in twin.stochastic
+        if f"{name}.missing_cell" in tree["posterior"].coords
+    }
     designs = {
-        name: _design(twin, name, panel, stored, whole=about["whole_panel"])
+        name: _design(twin, name, panel, stored, imputed, whole=about["whole_panel"])
         for name, stored in about["mechanisms"].items()
     }
     return Fit(
@@ -201,7 +224,15 @@ def load_fit(path: str | Path) -> Fit:
     )
 
 
-def _design(twin: Any, name: str, panel: Panel, stored: dict[str, Any], *, whole: bool) -> Design:
+def _design(
+    twin: Twin,
+    name: str,
+    panel: Panel,
+    stored: dict[str, Any],
+    imputed: dict[str, Any],
+    *,
+    whole: bool,
+) -> Design:
     structure = Structure(
         frozenset(stored["varying"]),
         {key: tuple(names) for key, names in stored["categories"].items()},
@@ -209,7 +240,9 @@ def _design(twin: Any, name: str, panel: Panel, stored: dict[str, Any], *, whole
     reference = Reference.from_dict(stored["reference"])
     constants = {key: np.array(values) for key, values in stored["constants"].items()}
     if whole:
-        design = build_design(twin, name, panel, structure=structure, reference=reference)
+        design = build_design(
+            twin, name, panel, structure=structure, reference=reference, imputed=imputed
+        )
         return replace(design, constants=constants)
     nothing = np.zeros(0)
     return Design(

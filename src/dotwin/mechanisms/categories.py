@@ -17,7 +17,7 @@ from dotwin.mechanisms.family import (
     Extra,
     Support,
 )
-from dotwin.mechanisms.links import Tensor
+from dotwin.mechanisms.links import Tensor, tensors
 from dotwin.mechanisms.tails import logit_of_tail
 
 type FloatArray = NDArray[np.float64]
@@ -143,7 +143,7 @@ class Ordinal(CumulativeLogit):
 
     def pymc_logp(self, y: Any, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """Log probability as a PyTensor graph, without differences of near-equal numbers."""
-        import pytensor.tensor as pt
+        pt = tensors()
 
         cuts = pt.as_tensor_variable(extra["cutpoints"])
         y = pt.as_tensor_variable(y)

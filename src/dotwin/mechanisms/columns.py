@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from dotwin.mechanisms.equation import Predictor, Term
 from dotwin.spec.expressions import Environment, evaluate
 
-__all__ = ["Reference", "UnitConstants", "column", "linear_predictor", "product"]
+__all__ = [
+    "Reference",
+    "UnitConstants",
+    "column",
+    "constant_key",
+    "linear_predictor",
+    "natural_scale",
+    "product",
+]
 
 Floats = NDArray[np.float64]
 
@@ -132,11 +140,11 @@ def column(
     value = product(term, reference, environment, natural=term.natural, ops=ops)
     if term.within:
         mean = constants[constant_key("mean", term)]
-        value = value - (mean * _natural_scale(term, reference) if term.natural else mean)
+        value = value - (mean * natural_scale(term, reference) if term.natural else mean)
     return value if term.natural else reference.multiplier * value
 
 
-def _natural_scale(term: Term, reference: Reference) -> float:
+def natural_scale(term: Term, reference: Reference) -> float:
     """Turn a constant, kept in reference sds, into raw units."""
     scale = 1.0
     if not term.category:

@@ -77,7 +77,9 @@ def poisson_cdf(k: ArrayLike, mu: ArrayLike) -> FloatArray:
     from scipy import special
 
     k = np.floor(np.asarray(k, dtype=float))
-    return np.where(k < 0, 0.0, special.gammaincc(np.maximum(k, 0.0) + 1.0, mu))
+    return np.where(
+        k < 0, 0.0, special.gammaincc(np.maximum(k, 0.0) + 1.0, np.asarray(mu, dtype=float))
+    )
 
 
 def poisson_sf(k: ArrayLike, mu: ArrayLike) -> FloatArray:
@@ -85,7 +87,9 @@ def poisson_sf(k: ArrayLike, mu: ArrayLike) -> FloatArray:
     from scipy import special
 
     k = np.floor(np.asarray(k, dtype=float))
-    return np.where(k < 0, 1.0, special.gammainc(np.maximum(k, 0.0) + 1.0, mu))
+    return np.where(
+        k < 0, 1.0, special.gammainc(np.maximum(k, 0.0) + 1.0, np.asarray(mu, dtype=float))
+    )
 
 
 def _incomplete_beta(a: FloatArray, b: FloatArray, x: FloatArray, rest: FloatArray) -> FloatArray:

@@ -176,7 +176,13 @@ def build_design(
     }
     environment = panel_environment(panel, filled)
     values = {text: _shaped(evaluate(e, environment), panel) for text, e in eq.expressions.items()}
-    _refuse_undefined(eq, values, environment, panel)
+    recorded = panel_environment(panel)
+    one = eq.indicator
+    for text in (one.trials, one.exposure, one.at_least, one.when):
+        if text is not None:
+            # Only causes are imputed: a made-up exposure or bound would pass for a fact.
+            values[str(parse(text))] = _shaped(evaluate(parse(text), recorded), panel)
+    _refuse_undefined(eq, values, recorded, panel)
     used, accounting = _usable(eq, twin, panel, values, filled)
     if not used.any():
         counted = zip(accounting["reason"], accounting["rows"], strict=True)
@@ -185,9 +191,9 @@ def build_design(
             Problem(child, f"no row of the panel can be used by its mechanism ({reasons}).")
         )
     reference = reference or _reference(eq, twin, panel, values, used)
-    constants = unit_constants(eq, reference, environment, used)
+    # A unit's mean and first value are those of what is recorded of it.
+    constants = unit_constants(eq, reference, recorded, used)
     unit, period = (index.astype(np.intp) for index in np.nonzero(used))
-    one = eq.indicator
     ordinals = panel.period_ordinals
     predictors = tuple(
         _predictor_design(p, eq, reference, environment, constants, ordinals, used, panel, values)
@@ -350,9 +356,9 @@ def _reference(
                 factors[str(factor)] = pair
     if problems:
         raise DataError(problems)
-    child = child_reference(
-        eq, np.asarray(panel.data[eq.child].values[used], dtype=float), values, used
-    )
+    y = np.asarray(panel.data[eq.child].values, dtype=float)
+    known = used & np.isfinite(y)
+    child = child_reference(eq, y[known], values, known)
     ordinals = np.broadcast_to(panel.period_ordinals, used.shape)[used]
     trend = (float(ordinals.mean()), float(ordinals.std()) or 1.0)
     multiplier = child[1] if eq.family.link == "identity" else 1.0

@@ -8,17 +8,14 @@ from types import MappingProxyType
 from typing import Literal
 
 from dotwin.errors import SpecificationError
+from dotwin.mechanisms.atoms import Rescaled, WithAtoms
 from dotwin.mechanisms.categories import Bernoulli, Ordinal
-from dotwin.mechanisms.continuous import Beta, Gamma, Lognormal, Normal, StudentT
-from dotwin.mechanisms.count_families import (
-    BetaBinomial,
-    Binomial,
-    CountFamily,
-    NegativeBinomial,
-    Poisson,
-)
+from dotwin.mechanisms.continuous import Lognormal, Normal, StudentT
+from dotwin.mechanisms.count_families import CountFamily, NegativeBinomial, Poisson
 from dotwin.mechanisms.family import DispersionParameter, Family, PlainFamily, Support
-from dotwin.mechanisms.modifiers import Rescaled, Truncated, WithAtoms
+from dotwin.mechanisms.gamma_beta import Beta, Gamma
+from dotwin.mechanisms.modifiers import Truncated
+from dotwin.mechanisms.share_families import BetaBinomial, Binomial
 
 __all__ = [
     "FAMILIES",

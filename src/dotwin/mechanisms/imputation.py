@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,30 @@ from dotwin.panel.environment import ArrayEnvironment
 if TYPE_CHECKING:
     from dotwin.panel import Panel
 
-__all__ = ["Imputation"]
+__all__ = ["Imputation", "imputed_at"]
+
+
+def imputed_at(panel: Panel, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Find imputed cells by their names, as `Imputation.names` gives them.
+
+    Parameters
+    ----------
+    panel : Panel
+    names : sequence of str
+        Cells that the panel does not hold are passed over.
+
+    Returns
+    -------
+    bool array, dims (unit, period)
+    """
+    units = {str(unit): i for i, unit in enumerate(panel.units)}
+    labels = {label: i for i, label in enumerate(panel.period_labels)}
+    cells = np.zeros((len(units), len(labels)), dtype=bool)
+    for name in names:
+        unit, _, label = name.rpartition(", ")
+        if unit in units and label in labels:
+            cells[units[unit], labels[label]] = True
+    return cells
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,13 @@ type Tensor = Any
 """A PyTensor variable; its published types are too partial to check against."""
 
 
+def tensors() -> Any:
+    """PyTensor's tensor functions, loaded when first asked for."""
+    import pytensor.tensor
+
+    return pytensor.tensor
+
+
 def _identity(x: ArrayLike) -> FloatArray:
     return np.asarray(x, dtype=float)
 
@@ -43,19 +50,19 @@ def _expit(eta: ArrayLike) -> FloatArray:
 
 
 def _identity_pt(eta: Any) -> Tensor:
-    import pytensor.tensor as pt
+    pt = tensors()
 
     return pt.as_tensor_variable(eta)
 
 
 def _exp_pt(eta: Any) -> Tensor:
-    import pytensor.tensor as pt
+    pt = tensors()
 
     return pt.exp(eta)
 
 
 def _expit_pt(eta: Any) -> Tensor:
-    import pytensor.tensor as pt
+    pt = tensors()
 
     return pt.sigmoid(eta)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dotwin.mechanisms.design import Design, PredictorDesign
 
-__all__ = ["centring_weights"]
+__all__ = ["centring_weights", "moment_variance", "row_information"]
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ def centring_weights(design: Design, arrays: PredictorDesign) -> dict[str, Float
         By level (and 'period'): a weight per group, 1 for centred and 0 for non-centred. With
         information I of a group and group variance s2, the weight is I s2 / (1 + I s2).
     """
-    information, residual = _working(design, arrays)
+    information, residual = row_information(design, arrays)
     indices: dict[str, tuple[NDArray[np.intp], int]] = {
         level: (arrays.groups[level], len(design.group_names[level]))
         for level in arrays.predictor.levels
@@ -48,7 +48,7 @@ def centring_weights(design: Design, arrays: PredictorDesign) -> dict[str, Float
         held = np.bincount(index, information, size)
         mean = np.bincount(index, information * residual, size) / np.maximum(held, 1e-12)
         seen = held > 0
-        variance = max(SMALL_SD**2, _moment_variance(mean[seen], held[seen]))
+        variance = max(SMALL_SD**2, moment_variance(mean[seen], held[seen]))
         if level != "period" and below is not None:
             # An outer group is known only as well as the inner groups' spread lets it be.
             held = np.bincount(index, below, size)
@@ -60,7 +60,7 @@ def centring_weights(design: Design, arrays: PredictorDesign) -> dict[str, Float
     return weights
 
 
-def _moment_variance(means: Floats, held: Floats) -> float:
+def moment_variance(means: Floats, held: Floats) -> float:
     """Between-group variance by moments (DerSimonian and Laird 1986)."""
     if means.size < 3:
         return 0.0
@@ -70,7 +70,7 @@ def _moment_variance(means: Floats, held: Floats) -> float:
     return float(excess / (total - (held**2).sum() / total))
 
 
-def _working(design: Design, arrays: PredictorDesign) -> tuple[Floats, Floats]:
+def row_information(design: Design, arrays: PredictorDesign) -> tuple[Floats, Floats]:
     """Return each row's information about the linear predictor and its working residual.
 
     One step of iteratively reweighted least squares from a constant predictor takes the causes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -29,7 +29,12 @@ def _listed(design: Design) -> list[Parameter]:
     return parameters(design.equation, design.reference, design.group_names, design.period_names)
 
 
-def build_pymc_model(designs: Sequence[Design], imputation: Imputation | None = None) -> pm.Model:
+def build_pymc_model(
+    designs: Sequence[Design],
+    imputation: Imputation | None = None,
+    *,
+    parametrisation: Literal["sampling", "named"] = "sampling",
+) -> pm.Model:
     """Build the PyMC model of a component: mechanisms that are fitted together.
 
     Parameters
@@ -38,6 +43,10 @@ def build_pymc_model(designs: Sequence[Design], imputation: Imputation | None = 
         One per mechanism of the component.
     imputation : Imputation, optional
         Missing causes that are parameters.
+    parametrisation : {'sampling', 'named'}
+        'sampling' centres each group's effect as far as its data inform it. 'named' has every
+        parameter as a variable of its own, so that a posterior by these names is all that PyMC
+        needs to predict.
 
     Returns
     -------
@@ -55,12 +64,16 @@ def build_pymc_model(designs: Sequence[Design], imputation: Imputation | None = 
     with pm.Model(coords=coords) as model:
         filled = imputation.declare() if imputation is not None else {}
         for design in designs:
-            _add_mechanism(model, design, imputation, filled)
+            _add_mechanism(model, design, imputation, filled, parametrisation == "named")
     return model
 
 
 def _add_mechanism(
-    model: pm.Model, design: Design, imputation: Imputation | None, filled: Mapping[str, Any]
+    model: pm.Model,
+    design: Design,
+    imputation: Imputation | None,
+    filled: Mapping[str, Any],
+    named: bool,
 ) -> None:
     import pymc as pm
 
@@ -71,7 +84,10 @@ def _add_mechanism(
     values: dict[str, Any] = {}
     for one in _listed(design):
         prefix, _, key = one.name.rpartition(".")
-        values[one.name] = _declare(one, values, weights.get(prefix, {}).get(key))
+        variable = _declare_named(one, values) if named else None
+        if variable is None:
+            variable = _declare(one, values, weights.get(prefix, {}).get(key))
+        values[one.name] = variable
     extra: dict[str, Any] = {p.name: values[f"{eq.child}.{p.name}"] for p in eq.family.dispersion}
     if f"{eq.child}.cutpoints" in values:
         extra["cutpoints"] = values[f"{eq.child}.cutpoints"]
@@ -97,6 +113,31 @@ def _add_mechanism(
         return
     distribution = eq.family.pymc_dist(eta, extra, design.trials)
     model.register_rv(distribution, design.child, observed=design.y, dims=(row,))
+
+
+def _declare_named(one: Parameter, values: Mapping[str, Any]) -> Any:
+    """Declare a parameter as a variable that the posterior holds; None where it is one anyway."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    if one.transform is not None and one.transform.prior_on != one.transform.name:
+        return _transformed(one)
+    if len({prior.distribution for prior in one.priors}) > 1:
+        flat = pm.Flat(one.name, dims=one.dims)
+        for i, prior in enumerate(one.priors):
+            kind, arguments = _distribution(prior)
+            pm.Potential(f"{one.name}_prior_{i}", pm.logp(kind.dist(**arguments), flat[i]))
+        return flat
+    if one.kind not in ("effects", "walk"):
+        return None
+    sd = values[one.sd]
+    if one.kind == "effects":
+        return pm.Normal(one.name, 0.0, sd if len(one.shape) == 1 else sd[:, None], dims=one.dims)
+    size = one.shape[0] - 1
+    steps = pm.Normal(f"{one.name}_steps", 0.0, sd, shape=size)
+    return pm.Deterministic(
+        one.name, pt.concatenate([np.zeros(1), pt.cumsum(steps)]), dims=one.dims
+    )
 
 
 def _declare(one: Parameter, values: Mapping[str, Any], weights: Any) -> Any:
@@ -140,29 +181,41 @@ def _declare(one: Parameter, values: Mapping[str, Any], weights: Any) -> Any:
 
 
 def _variable(prior: Prior, name: str, dims: tuple[str, ...], **options: Any) -> Any:
+    kind, arguments = _distribution(prior)
+    return kind(name, **arguments, dims=dims or None, **options)
+
+
+def _distribution(prior: Prior) -> tuple[Any, dict[str, float]]:
+    """Return the PyMC distribution of a prior and its arguments by name."""
     import pymc as pm
 
-    a = prior.arguments
-    options = {"dims": dims or None, **options}
-    match prior.distribution:
-        case "normal":
-            return pm.Normal(name, a[0], a[1], **options)
-        case "student_t":
-            return pm.StudentT(name, nu=a[0], mu=a[1], sigma=a[2], **options)
-        case "half_normal":
-            return pm.HalfNormal(name, a[0], **options)
-        case "half_student_t":
-            return pm.HalfStudentT(name, nu=a[0], sigma=a[1], **options)
-        case "exponential":
-            return pm.Exponential(name, a[0], **options)
-        case "gamma":
-            return pm.Gamma(name, alpha=a[0], beta=a[1], **options)
-        case "lognormal":
-            return pm.LogNormal(name, a[0], a[1], **options)
-        case "beta":
-            return pm.Beta(name, a[0], a[1], **options)
-        case _:
-            return pm.Uniform(name, a[0], a[1], **options)
+    kind, names = {
+        "normal": (pm.Normal, ("mu", "sigma")),
+        "student_t": (pm.StudentT, ("nu", "mu", "sigma")),
+        "half_normal": (pm.HalfNormal, ("sigma",)),
+        "half_student_t": (pm.HalfStudentT, ("nu", "sigma")),
+        "exponential": (pm.Exponential, ("lam",)),
+        "gamma": (pm.Gamma, ("alpha", "beta")),
+        "lognormal": (pm.LogNormal, ("mu", "sigma")),
+        "beta": (pm.Beta, ("alpha", "beta")),
+        "uniform": (pm.Uniform, ("lower", "upper")),
+    }[prior.distribution]
+    return kind, dict(zip(names, prior.arguments, strict=True))
+
+
+def _transformed(one: Parameter) -> Any:
+    """Declare a parameter whose prior is on a transform of it, under its own name."""
+    import pymc as pm
+
+    assert one.transform is not None
+    natural, (prior,) = one.transform.natural, one.priors
+    kind, arguments = _distribution(prior)
+    low = 2.0 if one.transform.prior_on == "nu - 2" else 0.0
+    return pm.CustomDist(
+        one.name,
+        dist=lambda size: natural(kind.dist(**arguments, size=size)),
+        transform=pm.distributions.transforms.Interval(low, None),
+    )
 
 
 def _predictor(

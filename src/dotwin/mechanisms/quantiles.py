@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dotwin.mechanisms import counts
-from dotwin.mechanisms.continuous import gamma_score, normal_score
+from dotwin.mechanisms.continuous import normal_score
+from dotwin.mechanisms.gamma_beta import gamma_score
 from dotwin.mechanisms.tails import SMALLEST_TAIL
 
 type FloatArray = NDArray[np.float64]
@@ -53,13 +54,15 @@ def _lockstep(
     """
     found = np.empty(u.size)
     for begin in range(0, u.size, _TILE):
-        lanes = np.arange(begin, min(begin + _TILE, u.size))
+        lanes: NDArray[np.intp] = np.arange(begin, min(begin + _TILE, u.size))
         target = u[lanes]
         p = np.exp(log_start[lanes])
         cumulative = p.copy()
         own = [x[lanes] for x in parameters]
-        count = np.zeros(lanes.size)
-        few = np.zeros(lanes.size, dtype=np.uint8)  # bytes add eight times faster than doubles
+        count: FloatArray = np.zeros(lanes.size)
+        few: NDArray[np.uint8] = np.zeros(
+            lanes.size, dtype=np.uint8
+        )  # bytes add eight times faster than doubles
         below = cumulative < target
         k = 0
         while True:
@@ -80,9 +83,8 @@ def _lockstep(
             if 2 * walking < lanes.size:
                 done = ~below
                 found[lanes[done]] = count[done]
-                lanes, target, p, cumulative, count, few = (
-                    x[below] for x in (lanes, target, p, cumulative, count, few)
-                )
+                lanes, count, few = lanes[below], count[below], few[below]
+                target, p, cumulative = target[below], p[below], cumulative[below]
                 own = [x[below] for x in own]
                 below = np.ones(lanes.size, dtype=bool)
     return found

@@ -8,6 +8,7 @@ A noise value ``v`` in (0, 0.5] says "the lower-tail probability is v"; a value 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -64,11 +65,8 @@ def signed_tail(lower: ArrayLike, upper: ArrayLike) -> FloatArray:
     -0.1
     """
     lower, upper = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
-    return np.where(
-        lower <= upper,
-        np.clip(lower, SMALLEST_TAIL, 0.5),
-        -np.clip(upper, SMALLEST_TAIL, 0.5),
-    )
+    below, above = (np.clip(tail, SMALLEST_TAIL, 0.5) for tail in (lower, upper))
+    return np.asarray(np.where(lower <= upper, below, -above))
 
 
 def tail_probabilities(v: ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -110,8 +108,8 @@ def logit_of_tail(v: ArrayLike) -> FloatArray:
 
 def by_tail(
     v: ArrayLike,
-    lower: Callable[..., FloatArray],
-    upper: Callable[..., FloatArray],
+    lower: Callable[..., Any],
+    upper: Callable[..., Any],
     *parameters: ArrayLike,
 ) -> FloatArray:
     """Invert each noise value in its own tail.

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from dotwin.errors import DataError, Problem, nearest
-from dotwin.panel.layout import known, listing
+from dotwin.panel.layout import known, listing, refuse_own_names
 from dotwin.panel.periods import period_ordinals, period_starts
 from dotwin.spec.twin import Twin
 
@@ -21,6 +21,7 @@ _DIMS = ("unit", "period")
 
 def shaped_dataset(data: xr.Dataset, twin: Twin) -> xr.Dataset:
     """Bring a dataset into the layout of a panel, or say what it lacks."""
+    refuse_own_names(twin)
     problems = [
         Problem(f"dimension {dim}", "the dataset does not have it; a panel has unit and period.")
         for dim in _DIMS
@@ -61,6 +62,13 @@ def shaped_dataset(data: xr.Dataset, twin: Twin) -> xr.Dataset:
         )
         arrays[name] = np.full(shape, empty, dtype=values.dtype)
         arrays[name][:, place] = values[order]
+    problems = [
+        Problem(name, "holds text; an ordinal is the position among its categories, from 0.")
+        for name in twin.stochastic
+        if arrays[name].dtype.kind == "U"
+    ]
+    if problems:
+        raise DataError(problems)
     if "present" not in arrays:
         there = [known(values) for values in arrays.values() if values.dtype.kind != "b"]
         arrays["present"] = np.logical_or.reduce(there)

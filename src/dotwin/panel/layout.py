@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from dotwin.errors import Problem, SpecificationError
 from dotwin.panel.periods import period_labels, period_ordinals
 from dotwin.spec.twin import Twin
 
@@ -92,6 +93,38 @@ def known(values: NDArray[Any]) -> NDArray[np.bool_]:
     """
     recorded = values != "" if values.dtype.kind in "OU" else ~np.isnan(values)
     return np.asarray(recorded, dtype=bool)
+
+
+#: What a panel calls its own dimensions and variables.
+_OWN_NAMES = ("unit", "period", "present")
+
+
+def refuse_own_names(twin: Twin) -> None:
+    """Refuse indicators, levels and marks that a panel could not tell from its own variables.
+
+    Parameters
+    ----------
+    twin : Twin
+
+    Raises
+    ------
+    SpecificationError
+        With every such name.
+    """
+    named = [(f"indicators > {name}", name) for name in twin.indicators]
+    named += [("panel > levels", level) for level in twin.panel.levels]
+    named += [
+        (f"indicators > {name} > assigned > column", one.assigned.column)
+        for name, one in twin.indicators.items()
+        if one.assigned is not None
+    ]
+    problems = [
+        Problem(where, f"'{name}' is a name of the panel's own; choose another.")
+        for where, name in named
+        if name in _OWN_NAMES or name.startswith("residual__")
+    ]
+    if problems:
+        raise SpecificationError(problems)
 
 
 def groups_of(dataset: xr.Dataset, twin: Twin) -> dict[str, tuple[NDArray[np.intp], list[str]]]:

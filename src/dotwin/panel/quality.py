@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from dotwin.panel.accounting import residual_name
-from dotwin.panel.layout import counted, groups_of, known, labels_of, listing
+from dotwin.panel.layout import agreeing, counted, groups_of, known, labels_of, listing
 from dotwin.spec.twin import Twin
 
 __all__ = ["IMPOSSIBLE_COLUMNS", "Quality", "assess"]
@@ -259,14 +259,14 @@ def _problems(
             )
         entries = int(coverage["entries"].iloc[1:].sum())
         if entries:
-            problems.append(
-                f"{counted(entries, twin.unit)} of {units:,} enter after the first {what}."
-            )
+            enter = agreeing(entries, "enter after")
+            problems.append(f"{counted(entries, twin.unit)} of {units:,} {enter} the first {what}.")
         gaps = int(coverage["in a gap"].sum())
         if gaps:
+            lie = agreeing(gaps, "lie in a gap")
             problems.append(
-                f"{counted(gaps, f'{twin.unit}-{what}')} lie in a gap: the {twin.unit} has rows "
-                f"before and after, but none there."
+                f"{counted(gaps, f'{twin.unit}-{what}')} {lie}: the {twin.unit} has rows before "
+                f"and after, but none there."
             )
     for level in twin.panel.all_levels:
         few = thin[thin["level"] == level]
@@ -308,7 +308,7 @@ def _adjustments(data: xr.Dataset, twin: Twin) -> list[str]:
             off = np.abs(np.nan_to_num(values)) > 0
             if off.any():
                 problems.append(
-                    f"{name}: {counted(int(off.sum()), 'record')} differ from '{one.equals}' and "
-                    f"carry an adjustment, {np.abs(values[off]).mean():.4g} on average in size."
+                    f"{name}: {counted(int(off.sum()), 'record')} of '{one.equals}' with an "
+                    f"adjustment, {np.abs(values[off]).mean():.4g} on average in size."
                 )
     return problems

@@ -12,7 +12,7 @@ import xarray as xr
 from dotwin.errors import DataError, Problem, nearest
 from dotwin.panel.cells import Cells, read_cells
 from dotwin.panel.complete import complete
-from dotwin.panel.layout import Places
+from dotwin.panel.layout import Places, refuse_own_names
 from dotwin.panel.panel import Panel
 from dotwin.panel.periods import period_starts
 from dotwin.panel.rows import Rows, place_rows
@@ -56,6 +56,8 @@ def read_panel(
     ------
     DataError
         With every problem found: the indicator, the column, the rows and what is accepted.
+    SpecificationError
+        When an indicator or level has a name that panels keep for themselves.
 
     Examples
     --------
@@ -73,6 +75,7 @@ def read_panel(
     """
     if on_invalid not in ("error", "missing"):
         raise ValueError(f"on_invalid is 'error' or 'missing', not {on_invalid!r}.")
+    refuse_own_names(twin)
     asked = _asked(twin)
     table = open_table(source, [column for column, _ in asked], _numeric(twin))
     if not len(table.frame):

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from dotwin.errors import ExpressionError, nearest
 from dotwin.spec.tree import (
     Across,
     Arithmetic,
@@ -24,7 +25,10 @@ __all__ = ["Environment", "evaluate"]
 
 
 class Environment(Protocol):
-    """What an expression is read against: arrays of one common, broadcastable shape."""
+    """What an expression is read against: arrays of one common, broadcastable shape.
+
+    One that also has a ``twin`` lets ordinals be compared with their categories.
+    """
 
     def value(self, name: str, lag: int) -> Any:
         """Return the indicator's values, ``lag`` periods back, NaN where missing."""
@@ -43,8 +47,8 @@ def evaluate(expression: Expr, environment: Environment, ops: Any = np) -> Any:
     """Read an expression against arrays.
 
     Conditions give 1.0 and 0.0, and a number counts as a condition that holds unless it is 0; NaN
-    stands for missing and carries through all of it. Values
-    outside a function's domain give NaN or infinities, for the caller to count and name.
+    stands for missing and carries through all of it. Values outside a function's domain give NaN
+    or infinities, for the caller to count and name.
 
     Parameters
     ----------
@@ -83,7 +87,8 @@ def _evaluate(e: Expr, env: Environment, ops: Any) -> Any:
                 case _:
                     return ops.true_divide(a, b)
         case Compare(op=op, left=left, right=right):
-            return _compare(op, _evaluate(left, env, ops), _evaluate(right, env, ops))
+            a, b = _recorded(left, right, env), _recorded(right, left, env)
+            return _compare(op, _evaluate(a, env, ops), _evaluate(b, env, ops))
         case Bool(op=op, items=items):
             result = _truth(items[0], env, ops)
             for item in items[1:]:
@@ -99,6 +104,20 @@ def _evaluate(e: Expr, env: Environment, ops: Any) -> Any:
         case Call():
             return _apply(e, env, ops)
     raise TypeError(f"not an expression: {e!r}")
+
+
+def _recorded(side: Expr, other: Expr, env: Environment) -> Expr:
+    """Put a category of an ordinal indicator as its values are recorded: by its position."""
+    twin = getattr(env, "twin", None)
+    if twin is None or not (isinstance(side, Text) and isinstance(other, Ref)):
+        return side
+    one = twin.indicators.get(other.name)
+    if one is None or one.family != "ordinal":
+        return side
+    if side.value not in one.categories:
+        hint = nearest(side.value, one.categories)
+        raise ExpressionError(f"'{other.name}' has no category '{side.value}'. {hint}")
+    return Number(float(one.categories.index(side.value)))
 
 
 def _truth(e: Expr, env: Environment, ops: Any) -> Any:
@@ -141,6 +160,9 @@ def _apply(e: Call, env: Environment, ops: Any) -> Any:
 
 def _compare(op: str, a: Any, b: Any) -> Any:
     a, b = np.asarray(a), np.asarray(b)
+    for numbers, text in ((a, b), (b, a)):
+        if numbers.dtype.kind in "fiub" and text.dtype.kind in "UT" and np.isfinite(numbers).any():
+            raise ExpressionError(f"numbers are compared with the category '{text.flat[0]}'.")
     match op:
         case "==":
             holds = a == b

@@ -190,6 +190,11 @@ def _shares(twin: Twin, expression: Expr) -> Iterator[str]:
                 twin.indicators[name].trials is not None
             ):
                 yield f"'{e}': {name} is a count with trials; write logit(share({name}))."
+            case Call(function="logit", arguments=(Ref(name=name) as ref,)) if (
+                whole := twin.indicators[name].out_of or 1.0
+            ) != 1.0:
+                part = f"{ref} / {whole:g}"
+                yield f"'{e}': {name} is recorded out of {whole:g}; write logit({part})."
 
 
 def _holds_categories(twin: Twin, name: str) -> bool:

@@ -274,6 +274,19 @@ class Twin(Value):
             raise SpecificationError(problems)
         return named
 
+    def __repr__(self) -> str:
+        counts = {
+            "given": len(self.given),
+            "with a mechanism": len(self.stochastic),
+            "by accounting": len(self.indicators) - len(self.given) - len(self.stochastic),
+        }
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+        period = self.panel.period
+        rows = f"{self.unit} and {period.frequency}" if period is not None else self.unit
+        return f"Twin {self.twin!r}: {len(self.indicators)} indicators ({kinds}) per {rows}"
+
+    __str__ = __repr__
+
     @property
     def name(self) -> str:
         """The twin's name."""

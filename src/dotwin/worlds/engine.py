@@ -8,7 +8,7 @@ everything else reads. What an intervention cannot reach is not computed again b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,10 @@ __all__ = ["Block", "Edges", "Engine"]
 #: Values of one node that are computed together: few enough to stay in the cache of a core, many
 #: enough that the interpreter's own time does not count.
 _BLOCK_VALUES = 32_768
+#: The logarithm of the largest number that a double holds is 709.8.
+_LARGEST_PREDICTOR = 700.0
+#: Counts of more than 2**53 are not whole numbers of one any more.
+_LARGEST_LOG_COUNT = 36.7
 
 
 @dataclass(eq=False)
@@ -104,6 +108,9 @@ class Engine:
         The calendar's numbers of the fit's periods, and their positions.
     imputed : dict of (indicator, unit row, column of the past) to array (draw,)
         Posterior draws of missing facts.
+    hidden : callable, optional
+        ``hidden(indicator, ordinal)`` is added to the indicator's linear predictor: what hidden
+        causes do in a simulated panel.
     """
 
     twin: Twin
@@ -114,6 +121,7 @@ class Engine:
     replicate: int = 0
     known_periods: Mapping[int, int] = field(default_factory=dict)
     imputed: Mapping[tuple[str, int, int], NDArray[np.float64]] = field(default_factory=dict)
+    hidden: Callable[[str, int], Any] | None = None
     edges: Edges = field(default_factory=Edges)
 
     @property
@@ -161,6 +169,16 @@ class Engine:
                 if lacking.any():
                     found[name] = found.get(name, np.zeros(lacking.shape, dtype=bool)) | lacking
         return found
+
+
+def _sound(response: Response) -> Response:
+    """Make a predictor missing where it stands for no number: its values then are missing too."""
+    most = _LARGEST_PREDICTOR
+    if response.family.discrete and response.family.link == "log":
+        most = _LARGEST_LOG_COUNT
+    eta = np.asarray(response.eta, dtype=float)
+    # The lower end needs no guard: a mean of 0, and a share of 0, are numbers.
+    return replace(response, eta=np.where(np.abs(eta) < most, eta, np.where(eta < 0, eta, np.nan)))
 
 
 def _lagged_reads(twin: Twin) -> list[tuple[str, int]]:
@@ -219,6 +237,9 @@ class _Run:
                     self.normal,
                 )
             found[predictor.prefix] = self.shocks[key]
+        if self.engine.hidden is not None:
+            main = mechanism.equation.main.prefix
+            found[main] = found[main] + self.engine.hidden(mechanism.equation.child, ordinal)
         return found
 
     # ── the past ───────────────────────────────────────────────────────────────────────────────
@@ -330,6 +351,7 @@ class _Run:
         noise = self.noise(name, self.by_level[level], ordinal)
         if response.trials is not None:
             response = replace(response, trials=self._whole(name, level, response.trials, ordinal))
+        response = _sound(response)
         value = response.quantile(noise)
         if level != self.twin.unit:
             value = value[:, self.start.members.levels[level].representative]

@@ -101,6 +101,9 @@ class Run:
     def engine(self, programs: Sequence[Program] | None = None, replicate: int = 0) -> Engine:
         """Return an engine for some of the programs, at the noise of a replicate."""
         periods = self.fit.panel.period_ordinals
+        # A fit that was saved without its panel holds only the last of its periods.
+        named = max((len(d.period_names) for d in self.fit.designs.values()), default=len(periods))
+        first = named - len(periods)
         return Engine(
             twin=self.twin,
             machine=self.machine,
@@ -108,7 +111,7 @@ class Run:
             programs=tuple(self.programs if programs is None else programs),
             seed=self.seed,
             replicate=replicate,
-            known_periods={int(number): i for i, number in enumerate(periods)},
+            known_periods={int(number): first + i for i, number in enumerate(periods)},
             imputed=self.imputed,
         )
 

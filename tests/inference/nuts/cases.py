@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dotwin.inference.nuts.layout import Layout
+from dotwin.inference.nuts.centring import Centring
+from dotwin.inference.nuts.layout import Layout, chosen_centrings
 from dotwin.mechanisms.design import Design, build_design
 from dotwin.mechanisms.pymc_model import build_pymc_model
 from dotwin.panel import read_panel
@@ -81,6 +82,21 @@ def mechanism(frame: pd.DataFrame, **indicator: Any) -> Design:
     )
     panel = read_panel(frame, free)
     return build_design(twin, "y", replace(panel, twin=twin))
+
+
+def as_pymc(design: Design) -> dict[str, list[Centring]]:
+    """Parametrise group effects as the PyMC model does: no shift, slopes non-centred."""
+    return {
+        name: [
+            replace(
+                how,
+                pull=np.zeros(how.pull.size),
+                weight=np.zeros(how.weight.size) if ".slope_" in name else how.weight,
+            )
+            for how in hows
+        ]
+        for name, hows in chosen_centrings(design).items()
+    }
 
 
 def pymc_reference(design: Design, layout: Layout) -> Reference:

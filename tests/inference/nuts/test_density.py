@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dotwin.inference.nuts.effects import shared
 from dotwin.inference.nuts.density import compiled_log_density
 from dotwin.inference.nuts.layout import Layout, build_layout
-from tests.inference.nuts.cases import Reference, mechanism, pymc_reference, table
+from tests.inference.nuts.cases import Reference, as_pymc, mechanism, pymc_reference, table
 
 Draw = Callable[[np.random.Generator, np.ndarray], Any]
 
@@ -19,6 +20,7 @@ Draw = Callable[[np.random.Generator, np.ndarray], Any]
 @dataclass(frozen=True)
 class Case:
     layout: Layout
+    own: Layout
     reference: Reference
 
 
@@ -179,8 +181,8 @@ CASES: dict[str, tuple[Draw, dict[str, Any]]] = {
 def case(request: pytest.FixtureRequest) -> Case:
     draw, indicator = CASES[request.param]
     design = mechanism(table(7, draw), **indicator)
-    layout = build_layout(design)
-    return Case(layout, pymc_reference(design, layout))
+    layout = build_layout(design, as_pymc(design))
+    return Case(layout, build_layout(design), pymc_reference(design, layout))
 
 
 @pytest.mark.parametrize("spread", [0.1, 0.7, 1.5])
@@ -196,6 +198,53 @@ def test_log_density_and_gradient_are_those_of_the_pymc_model(case: Case, spread
         expected = case.reference.gradient(point)
         scale = np.maximum(np.abs(expected), 1e-3 * np.abs(expected).max())
         np.testing.assert_array_less(np.abs(gradient - expected) / scale, 1e-8)
+
+
+def _raw_in(layout: Layout, parameters: dict[str, np.ndarray], point: np.ndarray) -> tuple[Any, float]:
+    """Return the same parameters in another parametrisation, and the log of what volume becomes."""
+    result, log_volume = point.copy(), 0.0
+    for name, hows in layout.centrings.items():
+        one = next(p for p in layout.listed if p.name == name)
+        sds = np.atleast_1d(parameters[one.sd])
+        effects = parameters[name].reshape(len(hows), -1)
+        raw = []
+        for how, sd, effect, centre in zip(hows, sds, effects, layout.centres[name], strict=True):
+            away = shared(how, name, parameters) - centre
+            raw.append((effect + how.pull * away) / sd ** (1.0 - how.weight))
+            log_volume -= float(((1.0 - how.weight) * np.log(sd)).sum())
+        result[layout.places[name]] = np.concatenate(raw)
+    return result, log_volume
+
+
+def test_parametrisation_changes_nothing_but_the_volume(case: Case) -> None:
+    density, rng = compiled_log_density(), np.random.default_rng(11)
+    here, there = case.own, case.layout
+    gradient = np.empty(here.size)
+    for _ in range(3):
+        point = here.middle + rng.normal(size=here.size)
+        parameters = here.constrain(point)
+        again, ours = _raw_in(here, parameters, point)
+        np.testing.assert_allclose(again, point, rtol=1e-9, atol=1e-9)
+        other, theirs = _raw_in(there, parameters, point)
+        expected = density(other, there.parts, np.empty(there.size)) + theirs - ours
+        assert density(point, here.parts, gradient) == pytest.approx(expected, rel=1e-10)
+
+
+def test_gradient_is_the_slope_of_the_density_in_every_direction(case: Case) -> None:
+    density, rng = compiled_log_density(), np.random.default_rng(12)
+    layout, scratch, gradient = case.own, np.empty(case.own.size), np.empty(case.own.size)
+    point = layout.middle + 0.5 * rng.normal(size=layout.size)
+    density(point, layout.parts, gradient)
+
+    def slope(direction: np.ndarray, step: float) -> float:
+        up, down = (density(point + h * direction, layout.parts, scratch) for h in (step, -step))
+        return (up - down) / (2.0 * step)
+
+    for direction in np.eye(layout.size):
+        # Richardson's extrapolation takes the step's square out.
+        expected = (4.0 * slope(direction, 5e-4) - slope(direction, 1e-3)) / 3.0
+        scale = max(abs(expected), 1e-3 * float(np.abs(gradient).max()))
+        assert abs(float(gradient @ direction) - expected) < 1e-5 * scale
 
 
 def test_constrained_points_are_the_parameters_of_the_pymc_model(case: Case) -> None:

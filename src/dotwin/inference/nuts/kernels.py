@@ -130,16 +130,31 @@ def _cutpoints_back(point: Floats, free: FreeParts, by_value: Floats, gradient: 
 
 @njit(fastmath=_LANES, error_model="numpy")  # type: ignore[untyped-decorator] # no types
 def _effects(
-    raw: Floats, parts: EffectParts, values: Floats, effects: Floats, scales: Floats
+    raw: Floats,
+    parts: EffectParts,
+    values: Floats,
+    effects: Floats,
+    scales: Floats,
 ) -> None:
-    """Turn raw effects into effects; keep sd**-weight, which the gradient needs again."""
+    """Turn raw effects into effects; keep sd**(1 - weight), which the gradient needs again."""
     for s in range(parts.sd.size):
         sd = values[parts.sd[s]]
         log_sd = math.log(sd)
         first, last = parts.start[s], parts.start[s] + parts.size[s]
+        shared = values[parts.intercept[s]] if parts.intercept[s] >= 0 else 0.0
         for j in range(first, last):
-            scales[j] = exp(-parts.weight[j] * log_sd)
-            effects[j] = raw[j] * sd * scales[j]
+            scales[j] = sd * exp(-parts.weight[j] * log_sd)
+            effects[j] = raw[j] * scales[j] - parts.pull[j] * (shared - parts.centre[j])
+        for k in range(parts.terms[s]):
+            coefficient = values[parts.first_term[s] + k]
+            means = parts.means[k]
+            for j in range(first, last):
+                effects[j] -= parts.pull[j] * coefficient * means[j]
+        for level in range(parts.parents.shape[0]):
+            parents = parts.parents[level]
+            if parents[first] >= 0:
+                for j in range(first, last):
+                    effects[j] -= parts.pull[j] * effects[parents[j]]
     at, to = parts.weight.size, parts.weight.size
     for w in range(parts.walk_sd.size):
         sd, path = values[parts.walk_sd[w]], 0.0
@@ -162,20 +177,34 @@ def _effects_back(
     by_value: Floats,
     gradient: Floats,
 ) -> float:
-    """Add the effects' prior and carry the gradient on to raw effects and sds."""
+    """Add the effects' prior and carry the gradient on to raw effects, sds and what is shared."""
     result = 0.0
-    for s in range(parts.sd.size):
+    # Inner groups first: they hand a part of their gradient to the groups that hold them.
+    for s in range(parts.sd.size - 1, -1, -1):
         sd = values[parts.sd[s]]
-        log_sd = math.log(sd)
-        by_log_sd, squares, weights = 0.0, 0.0, 0.0
-        for j in range(parts.start[s], parts.start[s] + parts.size[s]):
-            q, w = raw[j] * scales[j], parts.weight[j]
-            squares += q * q
+        first, last = parts.start[s], parts.start[s] + parts.size[s]
+        by_log_sd, squares, weights, by_shared = 0.0, 0.0, 0.0, 0.0
+        for j in range(first, last):
+            w = parts.weight[j]
+            z = effects[j] / sd
+            by = by_effect[j] - z / sd
+            squares += z * z
             weights += w
-            by_log_sd += (1.0 - w) * by_effect[j] * effects[j] + w * (q * q - 1.0)
-            gradient[j] = (by_effect[j] * sd - q) * scales[j]
-        result -= 0.5 * squares + weights * log_sd
+            gradient[j] = by * scales[j]
+            by_log_sd += (1.0 - w) * gradient[j] * raw[j] + z * z - w
+            by_effect[j] = parts.pull[j] * by
+            by_shared += by_effect[j]
+        result -= 0.5 * squares + weights * math.log(sd)
         by_value[parts.sd[s]] += by_log_sd / sd
+        if parts.intercept[s] >= 0:
+            by_value[parts.intercept[s]] -= by_shared
+        for k in range(parts.terms[s]):
+            by_value[parts.first_term[s] + k] -= dot(by_effect[first:last], parts.means[k][first:last])
+        for level in range(parts.parents.shape[0]):
+            parents = parts.parents[level]
+            if parents[first] >= 0:
+                for j in range(first, last):
+                    by_effect[parents[j]] -= by_effect[j]
     at, to = parts.weight.size, parts.weight.size
     for w in range(parts.walk_sd.size):
         sd, above, by_sd = values[parts.walk_sd[w]], 0.0, 0.0

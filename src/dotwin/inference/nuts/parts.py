@@ -95,8 +95,16 @@ class EffectParts(NamedTuple):
     ----------
     sd, start, size : int array, dims (segment,)
         Each run of effects with one sd: the free element that is the sd, and its place.
-    weight : array, dims (effect,)
-        1 for centred, 0 for non-centred.
+    weight, pull, centre : array, dims (effect,)
+        How each effect is parametrised; see `dotwin.inference.nuts.centring`.
+    intercept : int array, dims (segment,)
+        The free element of the intercept that the groups of a segment share, or -1.
+    first_term, terms : int array, dims (segment,)
+        The free elements of the coefficients that they share.
+    means : array, dims (term, effect)
+        By how much each of these adds to a group's average linear predictor.
+    parents : int array, dims (level, effect)
+        The effects of the groups that hold a group, or -1.
     walk_sd, walk_size : int array, dims (walk,)
         Steps lie behind all effects in the unconstrained vector, one walk after the other; a path
         has one value more.
@@ -106,6 +114,13 @@ class EffectParts(NamedTuple):
     start: Integers
     size: Integers
     weight: Floats
+    pull: Floats
+    centre: Floats
+    intercept: Integers
+    first_term: Integers
+    terms: Integers
+    means: Floats
+    parents: Integers
     walk_sd: Integers
     walk_size: Integers
 

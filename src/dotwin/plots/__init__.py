@@ -1,0 +1,23 @@
+"""A figure for every result object."""
+
+from dotwin.plots.checks import plot_calibration, plot_check, plot_predictive
+from dotwin.plots.futures import plot_contrast, plot_futures, plot_groups, plot_support
+from dotwin.plots.posterior import plot_coefficients, plot_convergence, plot_priors
+from dotwin.plots.quantity import Quantity, quantity
+from dotwin.plots.style import as_svg
+
+__all__ = [
+    "Quantity",
+    "as_svg",
+    "plot_calibration",
+    "plot_check",
+    "plot_coefficients",
+    "plot_contrast",
+    "plot_convergence",
+    "plot_futures",
+    "plot_groups",
+    "plot_predictive",
+    "plot_priors",
+    "plot_support",
+    "quantity",
+]

@@ -1,0 +1,386 @@
+"""Everything that a report says, gathered once for the page and for the JSON beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dotwin.inference.predictive import PredictiveCheck, predictive_check
+from dotwin.plots.quantity import quantity
+from dotwin.reports.answers import (
+    ScenarioAnswers,
+    answers,
+    differences_table,
+    headline_texts,
+    realised_table,
+    thresholds_table,
+    worse_table,
+)
+from dotwin.reports.beliefs import STATUSES, beliefs
+from dotwin.reports.mechanisms import mechanism_section
+from dotwin.reports.table import Table, from_frame
+from dotwin.reports.words import listed
+from dotwin.worlds.program import BASELINE
+
+if TYPE_CHECKING:
+    from dotwin.inference.fit import Fit
+    from dotwin.worlds import Futures
+
+__all__ = ["Gathered", "gather", "plain"]
+
+#: Seed of the replicated data and of ties broken at random; they decide nothing.
+_SEED = 20240601
+
+
+class Gathered:
+    """The content of a report, and what its figures are drawn from.
+
+    Parameters
+    ----------
+    content : dict
+        Nested plain data and `Table` values.
+    scenarios : list of ScenarioAnswers
+    checks : dict of str to PredictiveCheck
+    """
+
+    def __init__(
+        self,
+        content: dict[str, Any],
+        scenarios: list[ScenarioAnswers],
+        checks: Mapping[str, PredictiveCheck],
+    ) -> None:
+        self.content = content
+        self.scenarios = scenarios
+        self.checks = checks
+
+
+def gather(fit: Fit, futures: Futures | None, question: str | None) -> Gathered:
+    """Gather what a report says.
+
+    Parameters
+    ----------
+    fit : Fit
+    futures : Futures, optional
+    question : str, optional
+        The twin's purpose unless given.
+
+    Returns
+    -------
+    Gathered
+    """
+    twin = fit.twin
+    scenarios = answers(futures) if futures is not None else []
+    checks = {
+        name: predictive_check(fit, name, seed=_SEED)
+        for name, design in fit.designs.items()
+        if design.rows
+    }
+    backtest = fit.notes.get("backtest")
+    content: dict[str, Any] = {
+        "twin": twin.name,
+        "version": twin.version,
+        "question": question or " ".join(twin.purpose.split()),
+        "panel": fit.panel.quality.headline,
+        "unit": twin.unit.replace("_", " "),
+        "governance": twin.governance.model_dump(mode="json"),
+        "answers": [_scenario_summary(one) for one in scenarios],
+        "beliefs": [asdict(one) for one in beliefs(fit, futures, scenarios)],
+        "statuses": STATUSES,
+        "graph": _graph(fit),
+        "data": _data(fit),
+        "mechanisms": [
+            mechanism_section(fit, name, checks.get(name)) for name in fit.designs
+        ],
+        "accounting": [
+            {"label": twin.label(name), "equals": one.equals, "because": one.because}
+            for name, one in twin.indicators.items()
+            if one.equals is not None
+        ],
+        "convergence": fit.diagnose().sentence,
+        "traits": _traits(fit),
+        "backtest": _backtest(backtest),
+        "forecasts": _forecasts(futures) if futures is not None else [],
+        "futures": _futures(futures) if futures is not None else {},
+        "scenarios": [_scenario(futures, one) for one in scenarios if futures is not None],
+        "unknown": _unknown(fit, futures),
+        "provenance": _provenance(fit, futures),
+    }
+    return Gathered(content, scenarios, checks)
+
+
+def plain(value: Any) -> Any:
+    """Turn gathered content into what JSON can hold."""
+    if isinstance(value, Table):
+        return value.as_dict()
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value
+
+
+def _scenario_summary(one: ScenarioAnswers) -> dict[str, Any]:
+    """Return what the first page says of a scenario."""
+    compared = []
+    for answer in one.answers:
+        first = answer.findings[0] if answer.findings else None
+        licence = answer.licence
+        failed = next((f.identified for f in answer.findings if not f.identified.licensed), None)
+        compared.append(
+            {
+                "against": answer.against,
+                "sentence": first.sentence if first else "Nothing differs.",
+                "finding": None
+                if first is None
+                else {
+                    "quantity": first.quantity.axis,
+                    "unit": first.quantity.difference,
+                    "period": first.period,
+                    "mean": first.mean,
+                    "5%": first.low,
+                    "95%": first.high,
+                    "interval": "90 % equal-tailed",
+                    "largest harm not ruled out": first.harm,
+                },
+                "meaning": licence.meaning,
+                "open_paths": [str(path) for path in failed.open_paths] if failed else [],
+                "licence": {
+                    name: {
+                        "status": getattr(licence, name).status,
+                        "sentence": getattr(licence, name).sentence,
+                    }
+                    for name in ("identified", "supported", "converged", "backtested")
+                },
+            }
+        )
+    return {
+        "scenario": one.name,
+        "question": " ".join(one.question.split()),
+        "interventions": list(one.interventions),
+        "compared": compared,
+    }
+
+
+def _scenario(futures: Futures | None, one: ScenarioAnswers) -> dict[str, Any]:
+    assert futures is not None
+    support = futures.support(one.name)
+    return {
+        "name": one.name,
+        "question": " ".join(one.question.split()),
+        "interventions": list(one.interventions),
+        "sentences": [
+            {"against": answer.against, "sentences": [f.sentence for f in answer.findings]}
+            for answer in one.answers
+        ],
+        "differences": differences_table(one),
+        "realised": realised_table(futures, one.name),
+        "thresholds": thresholds_table(futures, one.name),
+        "worse": worse_table(one),
+        "support": {"verdict": support.verdict, "sentence": support.sentence},
+    }
+
+
+def _graph(fit: Fit) -> dict[str, Any]:
+    twin, graph = fit.twin, fit.twin.graph
+    rows = []
+    for name, one in twin.indicators.items():
+        declared = [(text, cause) for text, cause in one.causes.items()]
+        if one.zeros is not None:
+            declared += [(f"zeros: {text}", cause) for text, cause in one.zeros.causes.items()]
+        for text, cause in declared:
+            rows.append((twin.label(name), text, cause.because, cause.evidence))
+    causes = Table(
+        "Every cause that is drawn, and why",
+        ("acts on", "cause", "because", "evidence"),
+        tuple(rows),
+    )
+    from dotwin.graph.assumptions import KINDS
+
+    listed_claims = graph.assumptions()
+    claims = [
+        {"heading": heading, "sentences": [str(one) for one in listed_claims.of_kind(kind)]}
+        for kind, heading in KINDS.items()
+        if len(listed_claims.of_kind(kind))
+    ]
+    return {"causes": causes, "claims": claims}
+
+
+def _data(fit: Fit) -> dict[str, Any]:
+    quality, twin = fit.panel.quality, fit.twin
+    table = quality.table.reset_index()
+    table["indicator"] = [twin.label(name) for name in table["indicator"]]
+    table["unit of measure"] = [twin.indicators[name].unit for name in quality.table.index]
+    coverage = quality.coverage.reset_index()
+    return {
+        "headline": quality.headline,
+        "problems": list(quality.problems),
+        "sources": list(twin.governance.data_sources),
+        "table": from_frame(
+            table,
+            "What is recorded of each indicator",
+            [
+                ("indicator", "indicator"),
+                ("unit of measure", "unit"),
+                ("rows", "rows"),
+                ("missing", "missing"),
+                ("missing %", "missing, %"),
+                ("impossible", "impossible"),
+                ("zero %", "zero, %"),
+                ("first period", "first"),
+                ("last period", "last"),
+            ],
+        ),
+        "coverage": from_frame(
+            coverage,
+            f"{twin.unit.replace('_', ' ').capitalize()}s present in each period",
+            [(str(name), str(name)) for name in coverage.columns],
+        )
+        if len(coverage) > 1
+        else None,
+    }
+
+
+def _traits(fit: Fit) -> dict[str, Table]:
+    diagnosis, twin = fit.diagnose(), fit.twin
+    traits, between = diagnosis.traits.copy(), diagnosis.between.copy()
+    for column in ("first", "second"):
+        traits[column] = [twin.label(name) for name in traits[column]]
+    between["indicator"] = [twin.label(name) for name in between["indicator"]]
+    heads = [("mean", "correlation"), ("5%", "5 %"), ("95%", "95 %")]
+    return {
+        "traits": from_frame(
+            traits,
+            "Do the effects of the same groups, or the shocks of the same periods, go together?",
+            [("of", "effects of"), ("first", "of"), ("second", "and"), ("groups", "groups"), *heads],
+            "90 % equal-tailed posterior interval; one in ten misses 0 by chance",
+        ),
+        "between": from_frame(
+            between,
+            "The same cause within units over time and between units, per reference sd",
+            [
+                ("indicator", "indicator"),
+                ("cause", "cause"),
+                ("within", "within"),
+                ("between", "between"),
+                ("difference", "difference"),
+                ("5%", "5 %"),
+                ("95%", "95 %"),
+            ],
+            "90 % equal-tailed posterior interval of the difference",
+        ),
+    }
+
+
+def _backtest(backtest: Any) -> dict[str, Any]:
+    if backtest is None:
+        return {"done": False, "sentence": "Not backtested.", "table": None}
+    sentence = str(getattr(backtest, "sentence", "") or str(backtest).splitlines()[0])
+    frame = getattr(backtest, "table", None)
+    table = None
+    if frame is not None:
+        frame = frame.reset_index() if frame.index.name else frame
+        table = from_frame(
+            frame, "Forecasts against what then happened", [(str(c), str(c)) for c in frame.columns]
+        )
+    return {"done": True, "sentence": sentence, "table": table}
+
+
+def _watched(futures: Futures) -> list[str]:
+    """Return the quantities that forecasts are shown for: those watched, else all modelled."""
+    watched = [text for text, _ in headline_texts(futures.twin)]
+    if watched:
+        return watched
+    twin = futures.twin
+    return [
+        f"share({name})" if twin.indicators[name].trials else name
+        for name in futures.draws.data_vars
+        if not twin.indicators[str(name)].is_given
+    ]
+
+
+def _futures(futures: Futures) -> dict[str, Any]:
+    labels = futures.run.future.labels
+    left_out = futures.left_out
+    return {
+        "watched": _watched(futures),
+        "periods": list(labels),
+        "notes": list(futures.notes),
+        "left_out": from_frame(
+            left_out, "Left out of the forecasts", [("unit", "unit"), ("reason", "reason")]
+        ),
+    }
+
+
+def _forecasts(futures: Futures) -> list[dict[str, Any]]:
+    twin = futures.twin
+    last = futures.run.future.labels[-1]
+    result = []
+    for text in _watched(futures):
+        shown = quantity(twin, text)
+        tables = []
+        for level in (None, *twin.panel.levels):
+            frame = futures.summary(by=level, of=text)
+            frame = frame[(frame["scenario"] == BASELINE) & (frame["period"] == last)]
+            for key in ("mean", "median", "5%", "95%"):
+                frame[key] = frame[key] * shown.factor
+            columns = [] if level is None else [(level, level.replace("_", " "))]
+            columns += [("mean", "mean"), ("median", "median"), ("5%", "5 %"), ("95%", "95 %")]
+            names = [k for k, t in twin.thresholds.items() if t.of == text]
+            for name in names:
+                chance = futures.probability(name, by=level)
+                chance = chance[(chance["scenario"] == BASELINE) & (chance["period"] == last)]
+                frame["crossing"] = 100 * chance["probability"].to_numpy()
+                columns.append(("crossing", "beyond the threshold, %"))
+            where = "all together" if level is None else f"by {level.replace('_', ' ')}"
+            when = "" if futures.run.future.frequency is None else f" in {last}"
+            tables.append(
+                from_frame(
+                    frame,
+                    f"{shown.axis}{when}, nothing done, {where}",
+                    columns,
+                    "90 % equal-tailed interval over simulated futures",
+                )
+            )
+        result.append({"text": text, "label": shown.axis, "tables": tables})
+    return result
+
+
+def _unknown(fit: Fit, futures: Futures | None) -> list[str]:
+    """List what the model does not know, a sentence each."""
+    twin, graph = fit.twin, fit.twin.graph
+    found = [
+        f"{graph.label(name).capitalize()} is not recorded and moves "
+        f"{listed([graph.label(one) for one in hidden.affects])}."
+        for name, hidden in twin.hidden_causes.items()
+    ]
+    found += [str(one) for one in graph.assumptions().of_kind("given")]
+    found += [str(one) for one in graph.assumptions().of_kind("missing")]
+    found += [str(one) for one in fit.diagnose().notes]
+    if futures is not None:
+        found += [f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in futures.notes]
+    aside = {name: int(d.accounting["rows"].sum()) for name, d in fit.designs.items()}
+    for name, rows in aside.items():
+        total = rows + fit.designs[name].rows
+        if rows and rows > 0.1 * total:
+            found.append(
+                f"The mechanism of {twin.label(name)} does not use {rows:,} of {total:,} rows."
+            )
+    found += [one.rstrip(".") + "." for one in twin.governance.limitations]
+    return list(dict.fromkeys(found))
+
+
+def _provenance(fit: Fit, futures: Futures | None) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    settings = fit.settings
+    return {
+        "dotwin": version("dotwin"),
+        "panel and twin, SHA-256": fit.panel.digest,
+        "draws": settings.draws,
+        "chains": settings.chains,
+        "seed of the fit": settings.seed,
+        "engines": {name: engine for name, (engine, _) in fit.engines.items()},
+        "seed of the futures": futures.run.seed if futures is not None else None,
+        "simulated data": fit.panel.truth is not None,
+    }
