@@ -87,6 +87,14 @@ def test_a_missing_lag_is_not_an_absent_one(panel: Panel) -> None:
     assert table.set_index("reason")["rows"]["lag of y missing"] == 1
 
 
+def test_a_lag_that_is_known_although_the_unit_was_absent_sets_nothing_aside(panel: Panel) -> None:
+    used, table = usable_rows(panel, "y", [("owner", 1)])
+    assert used[1].tolist() == [False, False, True, True]
+    by_reason = table.set_index("reason")["rows"]
+    assert by_reason["lag of owner: unit absent in that period"] == 1
+    assert by_reason["lag of owner missing"] == 2
+
+
 def test_where_the_mechanism_does_not_hold_comes_first(panel: Panel) -> None:
     holds = np.ones(panel.data["present"].shape)
     holds[0, :] = 0.0

@@ -353,6 +353,37 @@ def test_several_ends_zeros_and_floors_admit_what_they_declare() -> None:
     assert panel.quality.problems == ("falls: 33 % missing (1 row); 1 home without any.",)
 
 
+@pytest.mark.parametrize(("elsewhere", "possible"), [(0, True), (5, False)])
+def test_where_it_is_unknown_whether_a_mechanism_holds_either_value_is_possible(
+    elsewhere: int, possible: bool
+) -> None:
+    only_there = {"when": "surveys > 0", "otherwise": elsewhere}
+    twin = Twin(
+        twin="t",
+        panel={"unit": "home"},
+        indicators={
+            "surveys": {"domain": "context"},
+            "least": {"domain": "context"},
+            "cited": {
+                "domain": "safeguarding",
+                "family": "poisson",
+                "at_least": "least",
+                **only_there,
+            },
+            "fine": {"domain": "safeguarding", "family": "lognormal", **only_there},
+        },
+    )
+    cells = {"surveys": [None, None], "least": [1, 1], "cited": [0, 2], "fine": [0.0, 9.5]}
+    table = pd.DataFrame({"home": list("ab"), **cells})
+    if possible:
+        read_panel(table, twin)
+        return
+    with pytest.raises(DataError) as caught:
+        read_panel(table, twin)
+    assert "cited: 1 value lies below the declared floor, least" in str(caught.value)
+    assert "fine: 1 value is exactly 0" in str(caught.value)
+
+
 def test_a_dataset_makes_the_panel_that_its_table_makes(panel: Panel) -> None:
     again = Panel.from_dataset(panel.data, panel.twin)
     assert again.digest == panel.digest

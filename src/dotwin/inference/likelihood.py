@@ -62,7 +62,10 @@ def log_likelihood_tree(fit: Fit, indicator: str, leave_out: str) -> xr.DataTree
         )
     unknown = [
         name
-        for name in {indicator, *(n for e in design.equation.expressions.values() for n in e.names())}
+        for name in {
+            indicator,
+            *(n for e in design.equation.expressions.values() for n in e.names()),
+        }
         if f"{name}.missing" in fit.tree["posterior"]
     ]
     if unknown:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -144,10 +145,14 @@ def _write(path: Path, draws: Draws) -> None:
 def _read(path: Path) -> Draws | None:
     if not path.exists():
         return None
-    with np.load(path) as stored:
-        posterior = {k[2:]: stored[k] for k in stored.files if k.startswith("p:")}
-        statistics = {k[2:]: stored[k] for k in stored.files if k.startswith("s:")}
-        return Draws(posterior, statistics, str(stored["engine"]), float(stored["seconds"]))
+    try:
+        with path.open("rb") as file, np.load(file) as stored:
+            posterior = {k[2:]: stored[k] for k in stored.files if k.startswith("p:")}
+            statistics = {k[2:]: stored[k] for k in stored.files if k.startswith("s:")}
+            return Draws(posterior, statistics, str(stored["engine"]), float(stored["seconds"]))
+    except (BadZipFile, OSError, EOFError, ValueError, KeyError):
+        # Cut off or spoilt: what it held is drawn anew and takes its place.
+        return None
 
 
 class _Silent:

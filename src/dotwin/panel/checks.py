@@ -292,9 +292,13 @@ def _check_relations(
         values = checked.arrays[name]
     if one.at_least is not None:
         floor = _evaluate(one.at_least, checked, twin, groups)
+        # Where it is unknown whether the mechanism holds, the value of elsewhere is no offence.
+        below = (values < floor) & (holds != 0)
+        if one.otherwise is not None:
+            below &= (holds == 1) | (values != one.otherwise)
         checked.flag(
             name,
-            (values < floor) & (holds != 0),
+            below,
             f"lie below the declared floor, {one.at_least}",
             f"Each must be at_least {one.at_least}; correct either column or the declaration.",
         )

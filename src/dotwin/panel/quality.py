@@ -232,7 +232,7 @@ def _problems(
     thin: pd.DataFrame,
     late: tuple[str, ...],
 ) -> list[str]:
-    problems = []
+    problems = list(data.attrs.get("moved", ()))
     for name, count in table["impossible"].items():
         if count:
             problems.append(f"{name}: {counted(int(count), 'impossible value')} made missing.")

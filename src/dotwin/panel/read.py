@@ -176,4 +176,5 @@ def _on_grid(table: Table, twin: Twin, rows: Rows, cells: Cells) -> tuple[xr.Dat
         return table.row(int(row_at[unit, period])) if present[unit, period] else "no row"
 
     places = Places(twin, rows.units, rows.labels, row)
-    return xr.Dataset(variables, coords=coordinates), places
+    data = xr.Dataset(variables, coords=coordinates, attrs={"moved": rows.moved})
+    return data, places

@@ -45,6 +45,8 @@ class Rows:
     group : dict of str to ndarray of int, dims (unit,)
         Each unit's position among the names of a level; -1 where it has none.
     problems : list of Problem
+    moved : list of str
+        Units recorded in several groups of a level and placed in the last, a sentence each.
     """
 
     twin: Twin
@@ -55,6 +57,7 @@ class Rows:
     names: dict[str, list[str]] = field(default_factory=dict)
     group: dict[str, Codes] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
 
     @property
     def placed(self) -> NDArray[np.bool_]:
@@ -216,6 +219,9 @@ def _nest(rows: Rows, codes: dict[str, Codes]) -> None:
     levels = [level for level in rows.twin.panel.levels if level in codes]
     for level in levels:
         both = (codes[level] >= 0) & (rows.unit >= 0)
+        if rows.twin.panel.moves == "last":
+            # Rows in the order of time: of a unit's groups the last one stays.
+            both = np.flatnonzero(both)[np.argsort(rows.period[both], kind="stable")]
         rows.group[level] = _holders(rows, unit, level, rows.unit[both], codes[level][both])
     for outer, inner in itertools.pairwise(levels):
         both = (rows.group[inner] >= 0) & (rows.group[outer] >= 0)
@@ -236,8 +242,20 @@ def _holders(rows: Rows, inner: str, outer: str, member: Codes, group: Codes) ->
             + ", ".join(names[g] for g in np.unique(group[member == m]).tolist())
             for m in torn[:SHOWN].tolist()
         ]
+        if inner == rows.twin.unit and rows.twin.panel.moves == "last":
+            last = np.full(len(members), -1, dtype=np.intp)
+            last[member] = group
+            shown = listing(items, int(torn.size))
+            rows.moved.append(
+                f"{counted(int(torn.size), inner)} recorded in more than one {outer} and placed in "
+                f"the last — {shown}."
+            )
+            return last
         if inner == rows.twin.unit:
-            todo = f"A {inner} stays in one {outer}: correct the rows."
+            todo = (
+                f"A {inner} stays in one {outer}: correct the rows, or declare panel: moves: last "
+                f"to place it where it was last."
+            )
         else:
             todo = (
                 f"If these are different groups of one name, write the {outer} into it, as in "

@@ -70,12 +70,16 @@ class PanelLayout(Value):
         Absent for a cross-section.
     columns : dict
         The table's column of a unit or level, where it has another name.
+    moves : {'error', 'last'}
+        What to make of a unit that is recorded in several groups of a level: refuse the table, or
+        place the unit in its last group and say so in the panel's quality.
     """
 
     unit: str
     levels: tuple[str, ...] = ()
     period: PeriodLayout | None = None
     columns: Annotated[Mapping[str, str], frozen] = FrozenDict()
+    moves: Literal["error", "last"] = "error"
 
     @property
     def all_levels(self) -> tuple[str, ...]:

@@ -46,6 +46,8 @@ _BLOCK_VALUES = 32_768
 _LARGEST_PREDICTOR = 700.0
 #: Counts of more than 2**53 are not whole numbers of one any more.
 _LARGEST_LOG_COUNT = 36.7
+#: The smallest number above 0 that a double holds with all its digits.
+_TINY = float(np.finfo(float).tiny)
 
 
 @dataclass(eq=False)
@@ -172,13 +174,33 @@ class Engine:
 
 
 def _sound(response: Response) -> Response:
-    """Make a predictor missing where it stands for no number: its values then are missing too."""
-    most = _LARGEST_PREDICTOR
-    if response.family.discrete and response.family.link == "log":
-        most = _LARGEST_LOG_COUNT
-    eta = np.asarray(response.eta, dtype=float)
-    # The lower end needs no guard: a mean of 0, and a share of 0, are numbers.
-    return replace(response, eta=np.where(np.abs(eta) < most, eta, np.where(eta < 0, eta, np.nan)))
+    """Hold predictors within what a double can say.
+
+    A share of exp(-700) is 0 and a mean of exp(-700) is 0 to all intents; a mean too large to be a
+    number is missing, and so are the values that come of it.
+    """
+    if response.family.link == "identity":
+        return response
+    eta = np.maximum(np.asarray(response.eta, dtype=float), -_LARGEST_PREDICTOR)
+    if response.family.link == "logit":
+        return replace(response, eta=np.minimum(eta, _LARGEST_PREDICTOR))
+    most = _LARGEST_LOG_COUNT if response.family.discrete else _LARGEST_PREDICTOR
+    return replace(response, eta=np.where(eta < most, eta, np.nan))
+
+
+def _inside(response: Response, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Keep values that rounding put on an open end of the support just inside it.
+
+    An infinite value is none.
+    """
+    support = response.family.support
+    values = np.where(np.isinf(values), np.nan, values)
+    if not support.closed_low:
+        low = support.low
+        values = np.where(values == low, np.nextafter(low, np.inf) if low else _TINY, values)
+    if not support.closed_high and np.isfinite(support.high):
+        values = np.where(values == support.high, np.nextafter(support.high, -np.inf), values)
+    return values
 
 
 def _lagged_reads(twin: Twin) -> list[tuple[str, int]]:
@@ -352,7 +374,7 @@ class _Run:
         if response.trials is not None:
             response = replace(response, trials=self._whole(name, level, response.trials, ordinal))
         response = _sound(response)
-        value = response.quantile(noise)
+        value = _inside(response, response.quantile(noise))
         if level != self.twin.unit:
             value = value[:, self.start.members.levels[level].representative]
         return value, response, noise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
 
     from dotwin.spec.twin import Indicator, Twin
 
-__all__ = ["first_ordinal", "made_up_givens", "made_up_units", "rough_values"]
+__all__ = ["first_ordinal", "made_up_givens", "made_up_units", "rough_exact", "rough_values"]
 
 #: A plausible range holds 90 % of values; a normal's middle 90 % spans this many sds.
 _RANGE_IN_SDS = 3.29
 #: Half of a given's variance is stable within a unit, the other half new in each period.
 _STABLE = 0.5
+#: A unit such as "1 for profit, 0 not for profit".
+_YES_OR_NO = re.compile(r"1\b.*\b0\b")
 #: Made-up panels start here.
 _FIRST_MONTH = np.datetime64("2020-01", "M")
 _ONE_DRAW = np.zeros(1, dtype=np.int64)
@@ -58,7 +62,7 @@ def made_up_units(twin: Twin, units: Mapping[str, int]) -> dict[str, list[str]]:
         for name, count in units.items()
         if count < 1
     ]
-    for outer, inner in zip(levels[:-1], levels[1:], strict=True):
+    for outer, inner in pairwise(levels):
         if units.get(outer, 1) > units.get(inner, 1):
             problems.append(Problem(f"units > {outer}", f"more {outer}s than {inner}s."))
     if problems:
@@ -88,8 +92,9 @@ def made_up_givens(
     A given has the distribution that ``simulated_as`` says, else a normal with 90 % of it in
     ``plausible`` (on the log scale where all of that is above 0, on the logit scale where it lies
     within 0 and 1). Half of its variance, on the normal scale, is stable within a unit; the rest is
-    new in each period. Categories are equally likely and never change. What counts are out of is
-    rounded to whole numbers.
+    new in each period. Categories are equally likely and never change. A given whose unit says
+    what 1 and 0 mean, as in "1 for profit, 0 otherwise", is 1 for half of the units. What counts
+    are out of is rounded to whole numbers.
     """
     problems = []
     found: dict[str, NDArray[Any]] = {}
@@ -102,6 +107,9 @@ def made_up_givens(
             position = np.floor(uniform(stable) * len(one.categories)).astype(int)
             values = np.asarray(one.categories, dtype=str)[position]
             found[name] = np.repeat(values[:, None], len(ordinals), axis=1)
+            continue
+        if _YES_OR_NO.match(one.unit) and one.simulated_as is None and one.plausible is None:
+            found[name] = np.repeat((stable > 0).astype(float)[:, None], len(ordinals), axis=1)
             continue
         if one.simulated_as is None and one.plausible is None:
             problems.append(
@@ -143,7 +151,7 @@ def _distributed(one: Indicator, z: NDArray[np.float64]) -> NDArray[np.float64]:
     scale = one.out_of or 1.0
     low, high = (end / scale for end in one.plausible)
     forward, back = _identity, _identity
-    if 0 < low and high < 1:
+    if low > 0 and high < 1:
         forward, back = logit, expit
     elif low > 0:
         forward, back = np.log, np.exp
@@ -197,17 +205,37 @@ def rough_values(
         trials = np.asarray(known[one.trials], dtype=float)
         return np.clip(np.round(values * trials), 0.0, trials)
     if one.exposure is not None:
-        from dotwin.panel import ArrayEnvironment
-        from dotwin.spec.expressions import evaluate
-
-        codes = {
-            level: (np.unique(ids, return_inverse=True)[1], sorted(set(ids)))
-            for level, ids in groups.items()
-        }
-        values = values * evaluate(parse(one.exposure), ArrayEnvironment(twin, known, codes))
+        at_risk = _read(twin, one.exposure, known, groups)
+        values = values * np.where(at_risk > 0, at_risk, 1.0)
     if one.family in ("poisson", "negative_binomial"):
         return np.maximum(np.round(values), 1.0)
     return values
+
+
+def rough_exact(
+    twin: Twin, name: str, known: Mapping[str, NDArray[Any]], groups: Mapping[str, list[str]]
+) -> NDArray[np.float64]:
+    """Guess values of an exact indicator, to begin with; dims (unit, period)."""
+    one = twin.indicators[name]
+    values = _read(twin, str(one.equals), known, groups)
+    return np.where(np.isfinite(values), values, one.start or 0.0)
+
+
+def _read(
+    twin: Twin, text: str, known: Mapping[str, NDArray[Any]], groups: Mapping[str, list[str]]
+) -> NDArray[np.float64]:
+    """Read an expression of which some indicators are not known yet: they are taken as 0."""
+    from dotwin.panel import ArrayEnvironment
+    from dotwin.spec.expressions import evaluate
+
+    codes = {
+        level: (np.unique(ids, return_inverse=True)[1], sorted(set(ids)))
+        for level, ids in groups.items()
+    }
+    shape = next(iter(known.values())).shape
+    every = {name: known.get(name, np.zeros(shape)) for name in twin.indicators}
+    values = np.asarray(evaluate(parse(text), ArrayEnvironment(twin, every, codes)), dtype=float)
+    return np.broadcast_to(values, shape)
 
 
 def _with_plausible(one: Indicator, plausible: tuple[float, float]) -> Indicator:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,13 @@ from dotwin.spec.expressions import parse
 from dotwin.spec.interventions import do
 from dotwin.worlds.engine import Engine
 from dotwin.worlds.machine import Machine, Mechanism, align
-from dotwin.worlds.made_up import first_ordinal, made_up_givens, made_up_units, rough_values
+from dotwin.worlds.made_up import (
+    first_ordinal,
+    made_up_givens,
+    made_up_units,
+    rough_exact,
+    rough_values,
+)
 from dotwin.worlds.noise import normal_noise, tail_noise, unit_numbers
 from dotwin.worlds.program import BASELINE, Change, Program
 from dotwin.worlds.start import Start, longest_lag
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 
     from dotwin.mechanisms.design import Design
     from dotwin.mechanisms.parameters import Parameter
-    from dotwin.panel import Panel
+    from dotwin.panel import Panel, Quality
     from dotwin.spec.twin import Twin
 
 __all__ = ["LOADING", "simulate_panel"]
@@ -39,8 +46,8 @@ _BURN_IN = 40
 #: Parameters and values depend on each other through reference scales; this many rounds settle
 #: every twin whose indicators have plausible ranges, and nearly all others.
 _ROUNDS = 12
-#: Draws from the priors whose system explodes are drawn again, so often at most.
-_ATTEMPTS = 50
+#: Draws from the priors whose system nobody would believe are drawn again, so often at most.
+_ATTEMPTS = 100
 #: A value beyond this is an explosion, whatever its unit.
 _EXPLODED = 1e12
 
@@ -60,8 +67,9 @@ def simulate_panel(
     describes exactly: before it begins, a run-in of 40 periods lets each unit settle with group
     effects of its own; at its beginning the groups take the effects of ``truth``, and from the
     first period that a mechanism is fitted on, its values come from the equation in ``truth``,
-    first values of the unit included. Parameters drawn from the priors are drawn again when the
-    system that they describe explodes, or stands still.
+    first values of the unit included. Parameters drawn from the priors are drawn again
+    when the panel explodes, stands still, or has an indicator whose median lies far outside its
+    plausible range.
 
     A hidden cause is a standard normal trait of its level's groups (or a shock of each period).
     One sd of it adds 0.5 to the linear predictor of each indicator that it affects (0.5 reference
@@ -159,6 +167,7 @@ class _Frame:
     run_in : int
         How many of these come before the panel.
     givens : dict of str to array (unit, period)
+    seed : int
     """
 
     twin: Twin
@@ -166,6 +175,7 @@ class _Frame:
     ordinals: NDArray[np.int64]
     run_in: int
     givens: Mapping[str, NDArray[Any]]
+    seed: int
 
     @classmethod
     def made_up(cls, twin: Twin, units: Mapping[str, int], periods: int, seed: int) -> _Frame:
@@ -177,9 +187,10 @@ class _Frame:
             run_in = _BURN_IN + 2 * lag if lag else 0
             first = first_ordinal(twin.panel.period.frequency)
             ordinals = first + np.arange(-run_in, periods, dtype=np.int64)
-        return cls(twin, groups, ordinals, run_in, made_up_givens(twin, groups, ordinals, seed))
+        givens = made_up_givens(twin, groups, ordinals, seed)
+        return cls(twin, groups, ordinals, run_in, givens, seed)
 
-    @property
+    @cached_property
     def members(self) -> Membership:
         levels = {}
         for level, ids in self.groups.items():
@@ -188,11 +199,10 @@ class _Frame:
             levels[level] = Grouping(np.array([place[one] for one in ids]), tuple(names))
         return Membership(tuple(self.groups[self.twin.unit]), levels)
 
-    def panel(self, values: Mapping[str, NDArray[Any]], truth: xr.Dataset | None = None) -> Panel:
-        """Make a panel of values that cover the run-in too."""
+    def dataset(self, values: Mapping[str, NDArray[Any]]) -> xr.Dataset:
+        """Put values that cover the run-in too into the layout of a panel."""
         import xarray as xr
 
-        from dotwin.panel import Panel
         from dotwin.panel.periods import period_starts
 
         layout = self.twin.panel.period
@@ -205,8 +215,39 @@ class _Frame:
             for level, ids in self.groups.items()
             if level != self.twin.unit
         }
-        coords = {"unit": self.groups[self.twin.unit], "period": periods, **levels}
-        return Panel.from_dataset(xr.Dataset(data, coords=coords), self.twin, truth)
+        coords = {"unit": list(self.members.units), "period": periods, **levels}
+        present = np.ones((len(self.members.units), len(kept)), dtype=bool)
+        return xr.Dataset(data, coords=coords).assign(present=(dims, present))
+
+    @cached_property
+    def _quality(self) -> Quality:
+        from dotwin.panel.quality import assess
+
+        return assess(self.dataset(self.rough), self.twin)
+
+    def unchecked(self, values: Mapping[str, NDArray[Any]]) -> Panel:
+        """Make a panel of values on the way to the final ones, whatever they are."""
+        from dotwin.panel import Panel
+
+        return Panel(self.twin, self.dataset(values), self._quality)
+
+    def panel(self, values: Mapping[str, NDArray[Any]], truth: xr.Dataset) -> Panel:
+        """Make the final panel, with every check that data must pass."""
+        from dotwin.panel import Panel
+
+        return Panel.from_dataset(self.dataset(values), self.twin, truth)
+
+    @cached_property
+    def rough(self) -> dict[str, NDArray[Any]]:
+        """Values to begin with: those of givens, and guesses for all others."""
+        twin, known = self.twin, dict(self.givens)
+        for name in twin.graph.order():
+            one = twin.indicators[name]
+            if one.is_stochastic:
+                known[name] = rough_values(twin, name, known, self.groups, self.ordinals, self.seed)
+            elif one.equals is not None:
+                known[name] = rough_exact(twin, name, known, self.groups)
+        return known
 
 
 def _settled(frame: _Frame, fixed: Mapping[str, Any], seed: int) -> Panel:
@@ -215,10 +256,10 @@ def _settled(frame: _Frame, fixed: Mapping[str, Any], seed: int) -> Panel:
     from dotwin.mechanisms.equation import Structure
 
     twin = frame.twin
-    values = _rough(frame, seed)
+    values = dict(frame.rough)
     structure = Structure(_varying(frame), _categories(twin))
     for _ in range(_ROUNDS):
-        panel = frame.panel(values)
+        panel = frame.unchecked(values)
         designs = {n: build_design(twin, n, panel, structure=structure) for n in twin.stochastic}
         made = _make(frame, panel, designs, fixed, seed)
         change = max(
@@ -228,7 +269,36 @@ def _settled(frame: _Frame, fixed: Mapping[str, Any], seed: int) -> Panel:
         values = made.values
         if change == 0.0:
             break
+    _refuse_implausible(frame, values)
     return frame.panel(values, made.truth)
+
+
+def _refuse_implausible(frame: _Frame, values: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse a panel that nobody would take for one of its kind.
+
+    The median of an indicator must lie in its plausible range, widened on the link scale by the
+    range's own length on either side. Whether it does depends on the values alone, so what is left
+    out changes no posterior given a panel that is kept.
+    """
+    from dotwin.mechanisms.families import build_family
+    from dotwin.mechanisms.links import get_link
+
+    twin = frame.twin
+    for name in twin.stochastic:
+        one, array = twin.indicators[name], values[name][:, frame.run_in :]
+        known = array[np.isfinite(array)]
+        if known.size > 1 and bool((known == known[0]).all()):
+            raise FloatingPointError(f"{twin.label(name)} stands still.")
+        if one.plausible is None or one.exposure is not None or one.family == "ordinal":
+            continue
+        over: Any = one.out_of or 1.0
+        if one.trials is not None:
+            over = np.maximum(values[one.trials][:, frame.run_in :], 1.0)
+        link = get_link(build_family(str(one.family), link=one.link).link).forward
+        low, high = (float(link(end / (one.out_of or 1.0))) for end in one.plausible)
+        middle = float(link(np.nanmedian(array / over)))
+        if np.isfinite([low, high]).all() and not 2 * low - high <= middle <= 2 * high - low:
+            raise FloatingPointError(f"{twin.label(name)} is not plausible.")
 
 
 def _varying(frame: _Frame) -> frozenset[str]:
@@ -248,22 +318,6 @@ def _categories(twin: Twin) -> dict[str, tuple[str, ...]]:
             first = one.reference or one.categories[0]
             found[name] = (first, *(c for c in one.categories if c != first))
     return found
-
-
-def _rough(frame: _Frame, seed: int) -> dict[str, NDArray[Any]]:
-    twin, known = frame.twin, dict(frame.givens)
-    for name in twin.graph.order():
-        if twin.indicators[name].is_stochastic:
-            known[name] = rough_values(twin, name, known, frame.groups, frame.ordinals, seed)
-        elif twin.indicators[name].equals is not None:
-            shape = (len(frame.groups[twin.unit]), len(frame.ordinals))
-            known[name] = np.full(shape, twin.indicators[name].start or 0.0)
-    exact = {n for n in known if twin.indicators[n].equals is not None}
-    panel = frame.panel({n: v for n, v in known.items() if n not in exact})
-    for name in exact & set(panel.indicators):
-        known[name] = np.array(known[name])
-        known[name][:, frame.run_in :] = panel.values(name)
-    return known
 
 
 @dataclass(frozen=True, eq=False)
@@ -388,8 +442,7 @@ def _run(
     """Run the system stretch by stretch; each mechanism turns to the truth at its first row."""
     twin, total = frame.twin, len(frame.ordinals)
     past = max(1, 2 * longest_lag(twin, ()))
-    rough = _rough(frame, seed)
-    values = {name: np.array(array) for name, array in rough.items()}
+    values = {name: np.array(array) for name, array in frame.rough.items()}
     turns = {name: frame.run_in + m.equation.max_lag for name, m in mechanisms.items()}
     edges = sorted({min(turn, total) for turn in turns.values()} | {frame.run_in, total})
     begin = past if frame.run_in else 0

@@ -21,7 +21,7 @@ from dotwin.inference.nuts.parts import (
     ResponseParts,
     Zeros,
 )
-from dotwin.inference.nuts.special import dot, exp, total
+from dotwin.inference.nuts.special import dot, exp, total, unit_sums
 from dotwin.inference.nuts.truncation import inflate, truncate_counts, truncate_normal
 
 __all__ = ["log_density"]
@@ -140,21 +140,24 @@ def _effects(
     for s in range(parts.sd.size):
         sd = values[parts.sd[s]]
         log_sd = math.log(sd)
-        first, last = parts.start[s], parts.start[s] + parts.size[s]
-        shared = values[parts.intercept[s]] if parts.intercept[s] >= 0 else 0.0
-        for j in range(first, last):
-            scales[j] = sd * exp(-parts.weight[j] * log_sd)
-            effects[j] = raw[j] * scales[j] - parts.pull[j] * (shared - parts.centre[j])
+        # Stretches, because a loop over indices that might be negative does not vectorise.
+        span = slice(parts.start[s], parts.start[s] + parts.size[s])
+        effect, scale, pull = effects[span], scales[span], parts.pull[span]
+        weight, centre, own = parts.weight[span], parts.centre[span], raw[span]
+        intercept = values[parts.intercept[s]] if parts.intercept[s] >= 0 else 0.0
+        for j in range(effect.size):
+            scale[j] = sd * exp(-weight[j] * log_sd)
+            effect[j] = own[j] * scale[j] - pull[j] * (intercept - centre[j])
         for k in range(parts.terms[s]):
             coefficient = values[parts.first_term[s] + k]
-            means = parts.means[k]
-            for j in range(first, last):
-                effects[j] -= parts.pull[j] * coefficient * means[j]
+            means = parts.means[k][span]
+            for j in range(effect.size):
+                effect[j] -= pull[j] * coefficient * means[j]
         for level in range(parts.parents.shape[0]):
-            parents = parts.parents[level]
-            if parents[first] >= 0:
-                for j in range(first, last):
-                    effects[j] -= parts.pull[j] * effects[parents[j]]
+            parents = parts.parents[level][span]
+            if parents[0] >= 0:
+                for j in range(effect.size):
+                    effect[j] -= pull[j] * effects[parents[j]]
     at, to = parts.weight.size, parts.weight.size
     for w in range(parts.walk_sd.size):
         sd, path = values[parts.walk_sd[w]], 0.0
@@ -182,29 +185,30 @@ def _effects_back(
     # Inner groups first: they hand a part of their gradient to the groups that hold them.
     for s in range(parts.sd.size - 1, -1, -1):
         sd = values[parts.sd[s]]
-        first, last = parts.start[s], parts.start[s] + parts.size[s]
+        span = slice(parts.start[s], parts.start[s] + parts.size[s])
+        effect, scale, pull = effects[span], scales[span], parts.pull[span]
+        weight, own, by_own, by = parts.weight[span], raw[span], gradient[span], by_effect[span]
         by_log_sd, squares, weights, by_shared = 0.0, 0.0, 0.0, 0.0
-        for j in range(first, last):
-            w = parts.weight[j]
-            z = effects[j] / sd
-            by = by_effect[j] - z / sd
+        for j in range(effect.size):
+            z = effect[j] / sd
+            slope = by[j] - z / sd
             squares += z * z
-            weights += w
-            gradient[j] = by * scales[j]
-            by_log_sd += (1.0 - w) * gradient[j] * raw[j] + z * z - w
-            by_effect[j] = parts.pull[j] * by
-            by_shared += by_effect[j]
+            weights += weight[j]
+            by_own[j] = slope * scale[j]
+            by_log_sd += (1.0 - weight[j]) * by_own[j] * own[j] + z * z - weight[j]
+            by[j] = pull[j] * slope
+            by_shared += by[j]
         result -= 0.5 * squares + weights * math.log(sd)
         by_value[parts.sd[s]] += by_log_sd / sd
         if parts.intercept[s] >= 0:
             by_value[parts.intercept[s]] -= by_shared
         for k in range(parts.terms[s]):
-            by_value[parts.first_term[s] + k] -= dot(by_effect[first:last], parts.means[k][first:last])
+            by_value[parts.first_term[s] + k] -= dot(by, parts.means[k][span])
         for level in range(parts.parents.shape[0]):
-            parents = parts.parents[level]
-            if parents[first] >= 0:
-                for j in range(first, last):
-                    by_effect[parents[j]] -= by_effect[j]
+            parents = parts.parents[level][span]
+            if parents[0] >= 0:
+                for j in range(effect.size):
+                    by_effect[parents[j]] -= by[j]
     at, to = parts.weight.size, parts.weight.size
     for w in range(parts.walk_sd.size):
         sd, above, by_sd = values[parts.walk_sd[w]], 0.0, 0.0
@@ -269,8 +273,7 @@ def _predict_back(
     """Carry the rows' slopes back to coefficients and effects."""
     units = part.starts.size - 1
     by_unit = np.empty(units)
-    for u in range(units):
-        by_unit[u] = total(slope[part.starts[u] : part.starts[u + 1]])
+    unit_sums(slope, part.starts, by_unit)
     if part.intercept >= 0:
         by_value[part.intercept] += total(by_unit)
     for k in range(part.unit_terms.size):

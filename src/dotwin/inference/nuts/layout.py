@@ -101,14 +101,14 @@ class Layout:
                 steps = np.concatenate([raw[..., :1], np.exp(raw[..., 1:])], axis=-1)
                 result[one.name] = np.cumsum(steps, axis=-1)
             else:
-                values = single_values(one, raw).reshape(*outer, *one.shape)
+                values = single_values(one, raw).reshape((*outer, *one.shape))
                 result[one.name] = one.transform.natural(values) if one.transform else values
         return result
 
     def _effects(self, one: Parameter, raw: Floats, known: dict[str, Floats]) -> Floats:
         outer = raw.shape[:-1]
-        raw = raw.reshape(*outer, -1, one.shape[-1])
-        sds = known[one.sd].reshape(*outer, -1, 1)
+        raw = raw.reshape((*outer, -1, one.shape[-1]))
+        sds = known[one.sd].reshape((*outer, -1, 1))
         result = np.empty(raw.shape)
         for j, (how, centre) in enumerate(
             zip(self.centrings[one.name], self.centres[one.name], strict=True)
@@ -116,7 +116,7 @@ class Layout:
             away = shared(how, one.name, known) - centre
             result[..., j, :] = raw[..., j, :] * sds[..., j, :] ** (1.0 - how.weight)
             result[..., j, :] -= how.pull * away
-        return result.reshape(*outer, *one.shape)
+        return result.reshape((*outer, *one.shape))
 
 
 def build_layout(

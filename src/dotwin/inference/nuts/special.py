@@ -25,6 +25,7 @@ __all__ = [
     "log_rising",
     "log_rising_over_power",
     "total",
+    "unit_sums",
 ]
 
 # Fused multiply-add is safe below; reassociation is not, it would cancel the magic-number rounding.
@@ -135,6 +136,16 @@ def dot(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     for i in range(x.size):
         result += x[i] * y[i]
     return result
+
+
+@njit(fastmath={"contract", "nsz", "reassoc"})  # type: ignore[untyped-decorator] # no types
+def unit_sums(x: NDArray[np.float64], starts: NDArray[np.int64], sums: NDArray[np.float64]) -> None:
+    """Fill in the sum of each stretch of an array."""
+    for u in range(sums.size):
+        result = 0.0
+        for i in range(starts[u], starts[u + 1]):
+            result += x[i]
+        sums[u] = result
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
