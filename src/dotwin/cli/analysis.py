@@ -92,7 +92,7 @@ def demonstrate(out: Path) -> Path:
     typer.echo(
         f"Simulated from the twin '{twin.name}', with known truth: {panel.quality.headline}"
     )
-    plan = Plan(out, 500, 4, _DEMO_SEED, 6, "auto", False, tune=500)
+    plan = Plan(out, 500, 4, _DEMO_SEED, 6, "auto", False)
     return _carry_out(panel, plan)
 
 
@@ -112,7 +112,7 @@ def _carry_out(panel: Panel, plan: Plan) -> Path:
             cache=plan.out / "cache",
             progress=console.is_terminal,
         )
-        typer.echo(fit.diagnose().sentence)
+        _convergence(fit)
         if plan.backtest:
             _backtest(fit)
         with console.status("Simulating the futures"):
@@ -122,7 +122,8 @@ def _carry_out(panel: Panel, plan: Plan) -> Path:
             _tables(fit, futures, plan.out / "tables")
             fit.save(plan.out / "fit")
     for note in dict.fromkeys(notes):
-        typer.echo(f"Note: {note}", err=True)
+        if note != fit.diagnose().sentence:
+            typer.echo(f"Note: {note}", err=True)
     _findings(plan.out / "summary.json")
     typer.echo(f"The report is in {path}")
     return path
@@ -144,6 +145,18 @@ class _noted:  # noqa: N801 # reads as a verb where it is used
         for one in self._caught:
             if issubclass(one.category, DotwinWarning):
                 self._notes.append(str(one.message))
+
+
+def _convergence(fit: Fit) -> None:
+    """Say whether the posterior can be trusted, a line per mechanism that cannot."""
+    diagnosis = fit.diagnose()
+    if diagnosis.converged:
+        typer.echo(diagnosis.sentence)
+        return
+    bad = diagnosis.table[diagnosis.table["verdict"] != "converged"]
+    typer.echo(f"{len(bad)} of {len(diagnosis.table)} mechanisms did not converge:", err=True)
+    for row in bad.itertuples():
+        typer.echo(f"  {row.component}: {row.advice}", err=True)
 
 
 def _backtest(fit: Fit) -> None:

@@ -15,6 +15,9 @@ from dotwin.mechanisms.imputation import Imputation
 from dotwin.spec.expressions import Across, Bool, Compare, Not, parse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dotwin.mechanisms.design import Design
     from dotwin.panel import Panel
     from dotwin.spec.twin import Twin
 
@@ -87,13 +90,17 @@ def _unreadable(twin: Twin, name: str) -> list[Problem]:
     return problems
 
 
-def components_of(twin: Twin, panel: Panel) -> list[Component]:
+def components_of(
+    twin: Twin, panel: Panel, like: Mapping[str, Design] | None = None
+) -> list[Component]:
     """Group a twin's mechanisms into the components that must be fitted together.
 
     Parameters
     ----------
     twin : Twin
     panel : Panel
+    like : dict of str to Design, optional
+        Designs of an earlier fit, whose structure and reference scales are kept.
 
     Returns
     -------
@@ -106,7 +113,14 @@ def components_of(twin: Twin, panel: Panel) -> list[Component]:
         own = {name: cells[name] for name in group.imputed}
         while True:
             designs = tuple(
-                build_design(twin, child, panel, structure=structure, imputed=own)
+                build_design(
+                    twin,
+                    child,
+                    panel,
+                    structure=like[child].structure if like else structure,
+                    reference=like[child].reference if like else None,
+                    imputed=own,
+                )
                 for child in group.mechanisms
             )
             # A cell is a parameter only where its own mechanism speaks of it: elsewhere nothing

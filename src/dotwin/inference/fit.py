@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dotwin.spec.twin import Twin
     from dotwin.worlds.backtest import Backtest
 
-__all__ = ["ENGINES", "Fit", "ParameterDraws", "fit"]
+__all__ = ["ENGINES", "Fit", "ParameterDraws", "fit", "refit"]
 
 Floats = NDArray[np.float64]
 
@@ -438,6 +438,41 @@ def fit(
     if not diagnosis.converged:
         warnings.warn(diagnosis.sentence, ConvergenceWarning, stacklevel=2)
     return result
+
+
+def refit(
+    earlier: Fit,
+    panel: Panel,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    seed: int,
+    progress: bool = False,
+) -> Fit:
+    """Fit a twin to another panel at the reference scales of an earlier fit.
+
+    Parameters mean the same in both fits, and the engine is the same. Nothing is warned of: ask
+    the result's `diagnose`.
+
+    Parameters
+    ----------
+    earlier : Fit
+    panel : Panel
+    draws, tune, chains : int
+    seed : int
+    progress : bool
+
+    Returns
+    -------
+    Fit
+    """
+    engines = {engine for engine, _ in earlier.engines.values()}
+    settings = Settings(draws, tune, chains, seed)
+    components = components_of(earlier.twin, panel, earlier.designs)
+    engine = _engines("pymc" if engines == {"pymc"} else "auto")
+    results = run(components, engine, settings, cache=None, progress=progress)
+    return _assemble(earlier.twin, panel, components, results, settings)
 
 
 def _stated(one: Parameter, value: Any) -> Floats:

@@ -110,18 +110,7 @@ def predictive_check(
     trials = None if design.trials is None else design.trials[rows]
     observed = design.y[rows]
 
-    weights = np.full(eta.shape, 1.0 / eta.shape[0])
-    doubtful = 0
-    if eta.shape[0] > 1:
-        logs = log_likelihood(design, values, rows)
-        # A row that its mechanism finds impossible has a tail that overflows: its k says so.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            smooth, khat = array_stats.psislw(logs, axis=0)
-        found = np.exp(np.moveaxis(np.asarray(smooth), -1, 0))
-        fine = np.isfinite(found).all(axis=0) & (found.sum(axis=0) > 0)
-        weights = np.where(fine, found, weights)
-        weights = weights / weights.sum(axis=0)
-        doubtful = int((~(np.asarray(khat) <= KHAT_MAX)).sum())
+    weights, doubtful = _without_itself(log_likelihood(design, values, rows))
     below = observed - 1.0 if family.discrete else np.nextafter(observed, -np.inf)
     upper = (weights * family.cdf(observed, eta, extra, trials)).sum(axis=0)
     lower = (weights * family.cdf(below, eta, extra, trials)).sum(axis=0)
@@ -141,3 +130,24 @@ def predictive_check(
         uniformity,
         doubtful,
     )
+
+
+def _without_itself(logs: Floats) -> tuple[Floats, int]:
+    """Weigh draws, dims (draw, row), so that each row is left out; count rows where that fails."""
+    from arviz_stats.base import array_stats
+
+    count = logs.shape[0]
+    weights = np.full(logs.shape, 1.0 / count)
+    if count == 1:
+        return weights, 0
+    # A tail without any spread, as from a chain that does not move, has no shape to be smoothed.
+    tail = max(2, int(min(0.2 * count, 3.0 * np.sqrt(count))))
+    moving = np.flatnonzero(np.ptp(np.sort(-logs, axis=0)[-tail:], axis=0) > 0)
+    # A row that its mechanism finds impossible has a tail that overflows: its k says so.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        smooth, khat = array_stats.psislw(logs[:, moving], axis=0)
+    found = np.exp(np.moveaxis(np.asarray(smooth), -1, 0))
+    fine = np.isfinite(found).all(axis=0) & (found.sum(axis=0) > 0)
+    weights[:, moving[fine]] = found[:, fine] / found[:, fine].sum(axis=0)
+    trusted = int((fine & (np.asarray(khat) <= KHAT_MAX)).sum())
+    return weights, logs.shape[1] - trusted

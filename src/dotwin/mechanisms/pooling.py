@@ -16,8 +16,14 @@ __all__ = ["centring_weights", "moment_variance", "row_information"]
 
 Floats = NDArray[np.float64]
 
-#: What a group sd is taken to be when the data hardly speak of it, on the link scale.
-SMALL_SD = 0.1
+#: What a group sd is taken to be when the data hardly speak of it, on the link scale (in reference
+#: sds of the indicator where the link is the identity).
+SMALL_SD = 0.03
+#: Below this ratio of a group's information to its prior's, a share of centring only lengthens the
+#: funnel at a spread near 0.
+SMALL_RATIO = 0.5
+#: Residuals beyond this many robust sds are drawn in, so that heavy tails are not taken for groups.
+WINSOR = 3.0
 
 
 def centring_weights(design: Design, arrays: PredictorDesign) -> dict[str, Floats]:
@@ -33,30 +39,40 @@ def centring_weights(design: Design, arrays: PredictorDesign) -> dict[str, Float
     -------
     dict of str to array
         By level (and 'period'): a weight per group, 1 for centred and 0 for non-centred. With
-        information I of a group and group variance s2, the weight is I s2 / (1 + I s2).
+        information I of a group and group variance s2, the weight is I s2 / (1 + I s2), and 0
+        where I s2 is small.
     """
     information, residual = row_information(design, arrays)
-    indices: dict[str, tuple[NDArray[np.intp], int]] = {
-        level: (arrays.groups[level], len(design.group_names[level]))
-        for level in arrays.predictor.levels
-    }
+    groups: dict[str, tuple[NDArray[np.intp], int]] = {}
     if arrays.predictor.period:
-        indices["period"] = (design.period, len(design.period_names))
-    weights: dict[str, Floats] = {}
-    below: Floats | None = None
-    for level, (index, size) in reversed(list(indices.items())):
-        held = np.bincount(index, information, size)
-        mean = np.bincount(index, information * residual, size) / np.maximum(held, 1e-12)
-        seen = held > 0
-        variance = max(SMALL_SD**2, moment_variance(mean[seen], held[seen]))
-        if level != "period" and below is not None:
+        groups["period"] = (design.period, len(design.period_names))
+    for level in arrays.predictor.levels:
+        groups[level] = (arrays.groups[level], len(design.group_names[level]))
+    small = SMALL_SD * design.reference.multiplier
+    held, variance = {}, {}
+    for name, (index, size) in groups.items():
+        held[name] = np.bincount(index, information, size)
+        mean = np.bincount(index, information * residual, size) / np.maximum(held[name], 1e-12)
+        seen = held[name] > 0
+        variance[name] = max(small**2, moment_variance(mean[seen], held[name][seen]))
+        # What the outer groups explain is not the inner ones' spread.
+        residual = residual - mean[index]
+    inner = ""
+    for name in reversed(arrays.predictor.levels):
+        index, size = groups[name]
+        if inner:
             # An outer group is known only as well as the inner groups' spread lets it be.
-            held = np.bincount(index, below, size)
-        ratio = held * variance
-        weights[level] = ratio / (1.0 + ratio)
-        if level != "period":
-            below = 1.0 / (1.0 / np.maximum(held, 1e-12) + variance)
-            below = below[index] / np.maximum(np.bincount(index, minlength=size)[index], 1)
+            below, members = groups[inner]
+            seen = held[inner] > 0
+            known = 1.0 / (1.0 / np.maximum(held[inner], 1e-12) + variance[inner])
+            holder = np.zeros(members, dtype=np.intp)
+            holder[below] = index
+            held[name] = np.bincount(holder[seen], known[seen], size)
+        inner = name
+    weights = {}
+    for name in groups:
+        ratio = held[name] * variance[name]
+        weights[name] = np.where(ratio < SMALL_RATIO, 0.0, ratio / (1.0 + ratio))
     return weights
 
 
@@ -83,6 +99,10 @@ def row_information(design: Design, arrays: PredictorDesign) -> tuple[Floats, Fl
     # A small ridge keeps collinear columns from mattering.
     gram = regressors.T @ weighted + 1e-6 * information.sum() * np.eye(terms + 1)
     residual = response - regressors @ np.linalg.solve(gram, weighted.T @ response)
+    if design.equation.indicator.family == "student_t":
+        # 1.4826 times the median absolute deviation is the sd of a normal.
+        limit = WINSOR * 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
+        residual = np.clip(residual, -limit, limit)
     scatter = float((information * residual**2).sum()) / max(rows - terms - 1, 1)
     return information / max(scatter, 1e-12), residual
 

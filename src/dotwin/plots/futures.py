@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,21 +138,22 @@ def _history(
     return panel.period_labels[keep], values[..., keep]
 
 
-def plot_contrast(contrast: Contrast, indicator: str | None = None) -> Figure:
+def plot_contrast(contrast: Contrast, indicator: str | Sequence[str] | None = None) -> Figure:
     """Draw the difference between two scenarios over time.
 
     Parameters
     ----------
     contrast : Contrast
-    indicator : str, optional
-        An indicator, an expression or a threshold's name; every outcome unless given.
+    indicator : str or sequence of str, optional
+        Indicators, expressions or thresholds' names; every outcome unless given.
 
     Returns
     -------
     Figure
     """
     twin = contrast.futures.twin
-    texts = contrast.outcomes if indicator is None else (indicator,)
+    chosen = (indicator,) if isinstance(indicator, str) else indicator
+    texts = contrast.outcomes if chosen is None else tuple(chosen)
     labels = list(contrast.futures.run.future.labels)
     x = np.arange(len(labels))
     figure, grid = new_figure(len(texts), height=2.2 if len(texts) > 1 else 2.8)

@@ -205,20 +205,21 @@ def _sentence(
     total = "the total of " if shown.total else ""
     when = f" in {period}" if period else ""
     against = "if nothing is done" if contrast.against == BASELINE else f"under ‘{contrast.against}’"
-    interval = f"90 % interval {range_words(low, high)}"
+    level = _level(contrast, shown)
+    interval = f"90 % interval of the difference {range_words(low, high)}"
     where = f"{total}{shown.label}"
     if mean == low == high == 0:
         text = f"{capital(where)} does not differ{when} from what it is {against}."
     elif low <= 0 <= high:
         text = (
             f"No clear difference is seen in {where}{when}: {cell(mean)} {shown.difference} "
-            f"against what it is {against} ({interval})."
+            f"against {level} {against} ({interval})."
         )
     else:
         direction = "lower" if mean < 0 else "higher"
         text = (
             f"{capital(where)}: {cell(abs(mean))} {shown.difference} {direction}{when} than "
-            f"{against} ({interval})."
+            f"the {level} {against} ({interval})."
         )
     if low <= 0 <= high and not (mean == low == high == 0):
         ends = []
@@ -234,6 +235,13 @@ def _sentence(
             "something else."
         )
     return text
+
+
+def _level(contrast: Contrast, shown: Quantity) -> str:
+    """Write the level that is expected in the scenario compared with."""
+    table = contrast.futures.summary(of=shown.text)
+    row = table[table["scenario"] == contrast.against].iloc[-1]
+    return f"{cell(float(row['mean']) * shown.factor)} {shown.unit}".rstrip()
 
 
 def differences_table(scenario: ScenarioAnswers) -> Table:

@@ -7,21 +7,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dotwin.inference.predictive import PredictiveCheck, predictive_check
-from dotwin.plots.quantity import quantity
 from dotwin.reports.answers import (
     ScenarioAnswers,
     answers,
     differences_table,
-    headline_texts,
     realised_table,
     thresholds_table,
     worse_table,
 )
 from dotwin.reports.beliefs import STATUSES, beliefs
-from dotwin.reports.mechanisms import mechanism_section
+from dotwin.reports.forecasts import forecasts, futures_section, outlook
+from dotwin.reports.mechanisms import convergence_summary, mechanism_section
 from dotwin.reports.table import Table, from_frame
 from dotwin.reports.words import listed
-from dotwin.worlds.program import BASELINE
 
 if TYPE_CHECKING:
     from dotwin.inference.fit import Fit
@@ -84,6 +82,7 @@ def gather(fit: Fit, futures: Futures | None, question: str | None) -> Gathered:
         "panel": fit.panel.quality.headline,
         "unit": twin.unit.replace("_", " "),
         "governance": twin.governance.model_dump(mode="json"),
+        "outlook": outlook(futures) if futures is not None else [],
         "answers": [_scenario_summary(one) for one in scenarios],
         "beliefs": [asdict(one) for one in beliefs(fit, futures, scenarios)],
         "statuses": STATUSES,
@@ -97,11 +96,12 @@ def gather(fit: Fit, futures: Futures | None, question: str | None) -> Gathered:
             for name, one in twin.indicators.items()
             if one.equals is not None
         ],
-        "convergence": fit.diagnose().sentence,
+        "convergence": convergence_summary(fit),
+        "converged": fit.diagnose().converged or not fit.settings.tune,
         "traits": _traits(fit),
         "backtest": _backtest(backtest),
-        "forecasts": _forecasts(futures) if futures is not None else [],
-        "futures": _futures(futures) if futures is not None else {},
+        "forecasts": forecasts(futures) if futures is not None else [],
+        "futures": futures_section(futures) if futures is not None else {},
         "scenarios": [_scenario(futures, one) for one in scenarios if futures is not None],
         "unknown": _unknown(fit, futures),
         "provenance": _provenance(fit, futures),
@@ -284,66 +284,6 @@ def _backtest(backtest: Any) -> dict[str, Any]:
             frame, "Forecasts against what then happened", [(str(c), str(c)) for c in frame.columns]
         )
     return {"done": True, "sentence": sentence, "table": table}
-
-
-def _watched(futures: Futures) -> list[str]:
-    """Return the quantities that forecasts are shown for: those watched, else all modelled."""
-    watched = [text for text, _ in headline_texts(futures.twin)]
-    if watched:
-        return watched
-    twin = futures.twin
-    return [
-        f"share({name})" if twin.indicators[name].trials else name
-        for name in futures.draws.data_vars
-        if not twin.indicators[str(name)].is_given
-    ]
-
-
-def _futures(futures: Futures) -> dict[str, Any]:
-    labels = futures.run.future.labels
-    left_out = futures.left_out
-    return {
-        "watched": _watched(futures),
-        "periods": list(labels),
-        "notes": list(futures.notes),
-        "left_out": from_frame(
-            left_out, "Left out of the forecasts", [("unit", "unit"), ("reason", "reason")]
-        ),
-    }
-
-
-def _forecasts(futures: Futures) -> list[dict[str, Any]]:
-    twin = futures.twin
-    last = futures.run.future.labels[-1]
-    result = []
-    for text in _watched(futures):
-        shown = quantity(twin, text)
-        tables = []
-        for level in (None, *twin.panel.levels):
-            frame = futures.summary(by=level, of=text)
-            frame = frame[(frame["scenario"] == BASELINE) & (frame["period"] == last)]
-            for key in ("mean", "median", "5%", "95%"):
-                frame[key] = frame[key] * shown.factor
-            columns = [] if level is None else [(level, level.replace("_", " "))]
-            columns += [("mean", "mean"), ("median", "median"), ("5%", "5 %"), ("95%", "95 %")]
-            names = [k for k, t in twin.thresholds.items() if t.of == text]
-            for name in names:
-                chance = futures.probability(name, by=level)
-                chance = chance[(chance["scenario"] == BASELINE) & (chance["period"] == last)]
-                frame["crossing"] = 100 * chance["probability"].to_numpy()
-                columns.append(("crossing", "beyond the threshold, %"))
-            where = "all together" if level is None else f"by {level.replace('_', ' ')}"
-            when = "" if futures.run.future.frequency is None else f" in {last}"
-            tables.append(
-                from_frame(
-                    frame,
-                    f"{shown.axis}{when}, nothing done, {where}",
-                    columns,
-                    "90 % equal-tailed interval over simulated futures",
-                )
-            )
-        result.append({"text": text, "label": shown.axis, "tables": tables})
-    return result
 
 
 def _unknown(fit: Fit, futures: Futures | None) -> list[str]:

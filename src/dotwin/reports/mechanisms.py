@@ -12,14 +12,14 @@ from dotwin.mechanisms.words import describe, formula
 from dotwin.panel.missing import compare_set_aside
 from dotwin.plots.quantity import quantity
 from dotwin.reports.table import Table, cell, from_frame
-from dotwin.reports.words import capital
+from dotwin.reports.words import capital, listed
 from dotwin.spec.expressions import Call, Expr, Ref, parse
 
 if TYPE_CHECKING:
     from dotwin.inference.fit import Fit
     from dotwin.mechanisms.design import Design
 
-__all__ = ["check_words", "coefficients", "convergence_words", "mechanism_section", "set_aside"]
+__all__ = ["check_words", "coefficients", "convergence_summary", "convergence_words", "mechanism_section", "set_aside"]
 
 INTERVAL = "90 % equal-tailed posterior interval"
 #: A difference in sds between used and unused rows that a reader should know about.
@@ -262,6 +262,30 @@ def convergence_words(fit: Fit, indicator: str) -> str:
     return (
         f"Not converged: the numbers of this mechanism are not to be relied on ({numbers}). "
         f"{capital(str(row['advice']))}"
+    )
+
+
+def convergence_summary(fit: Fit) -> str:
+    """Say in a sentence whether the posterior can be trusted.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    str
+    """
+    diagnosis = fit.diagnose()
+    if diagnosis.converged:
+        return diagnosis.sentence
+    if not fit.settings.tune:
+        return "The parameters are stated, not estimated."
+    table = diagnosis.table
+    bad = table.loc[table["verdict"] != "converged", "component"].tolist()
+    return (
+        f"{len(bad)} of {len(table)} mechanisms did not converge, so their numbers are not to be "
+        f"relied on: {listed([str(name) for name in bad])}."
     )
 
 

@@ -117,16 +117,14 @@ class _Figures:
                 texts = [f.quantity.text for f in answer.findings if f.worse] or [
                     f.quantity.text for f in answer.findings[:1]
                 ]
-                for text in texts:
-                    key = f"{scenario.name} {answer.against} {text}"
-                    words = f"{quantity(futures.twin, text).axis}: {scenario.name}, less "
-                    words += answer.against
-                    self._add(f"difference {key}", plot_contrast(answer.contrast, text), words)
-                for text in texts[:1]:
-                    if outer is not None:
-                        key = f"groups {scenario.name} {answer.against}"
-                        figure = plot_groups(answer.contrast, text, outer)
-                        self._add(key, figure, f"The same by {outer}")
+                if not texts:
+                    continue
+                pair = f"{scenario.name} {answer.against}"
+                words = f"{scenario.name}, less {answer.against}"
+                self._add(f"difference {pair}", plot_contrast(answer.contrast, texts), words)
+                if outer is not None:
+                    figure = plot_groups(answer.contrast, texts[0], outer)
+                    self._add(f"groups {pair}", figure, f"{words}, by {outer}")
             self._add(
                 f"support {scenario.name}",
                 plot_support(futures.support(scenario.name)),

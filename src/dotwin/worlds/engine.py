@@ -150,6 +150,29 @@ class Engine:
                 worlds = _Run(self, self.machine.block(rows, self.seed), rows).worlds()
             yield Block(rows, worlds)
 
+    def response(self, block: Block, name: str, t: int) -> Response:
+        """Return the distribution that an indicator has in the baseline, given its causes there.
+
+        Parameters
+        ----------
+        block : Block
+        name : str
+            An indicator with a mechanism.
+        t : int
+            A future period, counted from 0.
+
+        Returns
+        -------
+        Response
+            Dims (draw, unit).
+        """
+        with np.errstate(all="ignore"):
+            run = _Run(self, self.machine.block(block.rows, self.seed), block.rows)
+            _, response, _ = run._natural(block.worlds[0], name, run.past + t)
+        if response is None:
+            raise ValueError(f"'{name}' has no mechanism, so no distribution.")
+        return response
+
     def unstartable(self) -> dict[str, NDArray[np.bool_]]:
         """Say which units lack a starting value that cannot be drawn, by indicator.
 

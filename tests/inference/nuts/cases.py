@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dotwin.inference.nuts.centring import Centring
 from dotwin.inference.nuts.layout import Layout, chosen_centrings
 from dotwin.mechanisms.design import Design, build_design
+from dotwin.mechanisms.pooling import centring_weights
 from dotwin.mechanisms.pymc_model import build_pymc_model
 from dotwin.panel import read_panel
 from dotwin.spec.twin import Twin
@@ -30,8 +31,12 @@ class Reference:
 
 
 def table(
-    seed: int, outcome: Callable[[np.random.Generator, Floats], Any], *, providers: int = 14,
-    periods: int = 5, regions: int = 4,
+    seed: int,
+    outcome: Callable[[np.random.Generator, Floats], Any],
+    *,
+    providers: int = 14,
+    periods: int = 5,
+    regions: int = 4,
 ) -> pd.DataFrame:
     """Make a table of providers in regions by quarter; ``outcome`` draws y from a predictor."""
     rng = np.random.default_rng(seed)
@@ -86,12 +91,15 @@ def mechanism(frame: pd.DataFrame, **indicator: Any) -> Design:
 
 def as_pymc(design: Design) -> dict[str, list[Centring]]:
     """Parametrise group effects as the PyMC model does: no shift, slopes non-centred."""
+    weights = {
+        f"{arrays.predictor.prefix}.{level}": weight
+        for arrays in design.predictors
+        for level, weight in centring_weights(design, arrays).items()
+    }
     return {
         name: [
             replace(
-                how,
-                pull=np.zeros(how.pull.size),
-                weight=np.zeros(how.weight.size) if ".slope_" in name else how.weight,
+                how, pull=np.zeros(how.pull.size), weight=weights.get(name, np.zeros(how.pull.size))
             )
             for how in hows
         ]
@@ -121,7 +129,10 @@ def pymc_reference(design: Design, layout: Layout) -> Reference:
     order = [value.name for value in model.continuous_value_vars]
     listed = [model[one.name] for one in layout.listed]
     expanded = model.compile_fn(
-        model.replace_rvs_by_values(listed), mode="FAST_COMPILE", point_fn=True, on_unused_input="ignore"
+        model.replace_rvs_by_values(listed),
+        mode="FAST_COMPILE",
+        point_fn=True,
+        on_unused_input="ignore",
     )
 
     def point(x: Floats) -> dict[str, Floats]:

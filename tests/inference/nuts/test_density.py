@@ -200,7 +200,9 @@ def test_log_density_and_gradient_are_those_of_the_pymc_model(case: Case, spread
         np.testing.assert_array_less(np.abs(gradient - expected) / scale, 1e-8)
 
 
-def _raw_in(layout: Layout, parameters: dict[str, np.ndarray], point: np.ndarray) -> tuple[Any, float]:
+def _raw_in(
+    layout: Layout, parameters: dict[str, np.ndarray], point: np.ndarray
+) -> tuple[Any, float]:
     """Return the same parameters in another parametrisation, and the log of what volume becomes."""
     result, log_volume = point.copy(), 0.0
     for name, hows in layout.centrings.items():

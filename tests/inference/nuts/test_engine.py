@@ -77,9 +77,7 @@ def test_posterior_of_one_number_is_that_of_quadrature() -> None:
 
 
 def test_every_parameter_is_drawn_with_its_dims(design: Design, drawn: Draws) -> None:
-    listed = parameters(
-        design.equation, design.reference, design.group_names, design.period_names
-    )
+    listed = parameters(design.equation, design.reference, design.group_names, design.period_names)
     assert list(drawn.posterior) == [one.name for one in listed]
     for one in listed:
         assert drawn.posterior[one.name].shape == (4, 500, *one.shape)

@@ -6,8 +6,10 @@ An effect v of a group whose other contributions to the linear predictor average
 
 A group that the data know well fixes m + v, so v moves against m: with ``pull`` near 1 that
 movement is taken out. A group that they hardly know follows its prior: with ``weight`` and ``pull``
-near 0 its effect is t sd, whatever the rest does. The shift by m is a shear, which leaves volumes
-as they are. Papaspiliopoulos, Roberts and Skold (2007), doi 10.1214/088342307000000014.
+near 0 its effect is t sd, whatever the rest does. Both are I s2 / (1 + I s2) with the information I
+of the group and the smallest variance s2 that the groups' scatter leaves plausible: where that is
+0, a sampler that held effects to the data would be caught in the funnel of a vanishing sd. The
+shift by m is a shear, which leaves volumes as they are. Papaspiliopoulos, Roberts and Skold (2007), doi 10.1214/088342307000000014.
 """
 
 from __future__ import annotations
@@ -18,14 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotwin.mechanisms.design import Design, PredictorDesign
-from dotwin.mechanisms.pooling import centring_weights, moment_variance, row_information
+from dotwin.mechanisms.pooling import moment_variance, row_information
 
 __all__ = ["Centring", "centring"]
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
-#: The smallest sd of slopes that is reckoned with, on the link scale.
-_SMALL_SLOPE_SD = 0.05
+#: A group sd below its bound at this level would be surprising.
+_LEVEL = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,7 @@ class Centring:
     intercept: bool
     terms: tuple[int, ...]
     means: Floats
-    parents: dict[str, NDArray[np.intp]]
+    parents: dict[str, Indices]
 
 
 def centring(design: Design, arrays: PredictorDesign) -> dict[str, list[Centring]]:
@@ -68,17 +71,32 @@ def centring(design: Design, arrays: PredictorDesign) -> dict[str, list[Centring
     """
     predictor = arrays.predictor
     information, residual = row_information(design, arrays)
-    weights = centring_weights(design, arrays)
     found: dict[str, list[Centring]] = {}
-    outer: list[str] = []
-    for level in (*predictor.levels, *(("period",) if predictor.period else ())):
-        index = design.period if level == "period" else arrays.groups[level]
-        names = design.period_names if level == "period" else design.group_names[level]
-        means = _means(index, len(names), information, arrays.columns)
-        parents = {} if level == "period" else {o: _parent(arrays, level, o, len(names)) for o in outer}
-        terms = tuple(range(len(predictor.terms)))
-        found[level] = [Centring(weights[level], weights[level], True, terms, means, parents)]
-        outer.append(level)
+    terms = tuple(range(len(predictor.terms)))
+    known, away, inside = information, residual, np.arange(design.rows)
+    # Inner groups first: their spread limits what is known of the groups that hold them.
+    for depth in range(len(predictor.levels) - 1, -1, -1):
+        level = predictor.levels[depth]
+        index, size = arrays.groups[level], len(design.group_names[level])
+        of_inner = np.zeros(known.size, dtype=np.intp)
+        of_inner[inside] = index
+        held = np.bincount(of_inner, known, size)
+        mean = np.bincount(of_inner, known * away, size) / np.maximum(held, 1e-12)
+        weight = _weight(mean, held)
+        parents = {
+            outer: _parent(arrays, level, outer, size) for outer in predictor.levels[:depth]
+        }
+        means = _means(index, size, information, arrays.columns)
+        found[level] = [Centring(weight, weight, True, terms, means, parents)]
+        spread = max(moment_variance(mean[held > 0], held[held > 0]), 0.0)
+        known, away, inside = held / (1.0 + held * spread), mean, index
+    if predictor.period:
+        size = len(design.period_names)
+        held = np.bincount(design.period, information, size)
+        mean = np.bincount(design.period, information * residual, size) / np.maximum(held, 1e-12)
+        weight = _weight(mean, held)
+        means = _means(design.period, size, information, arrays.columns)
+        found["period"] = [Centring(weight, weight, True, terms, means, {})]
     for level in predictor.slope_levels:
         index, size = arrays.groups[level], len(design.group_names[level])
         found[f"slope_{level}"] = [
@@ -88,32 +106,47 @@ def centring(design: Design, arrays: PredictorDesign) -> dict[str, list[Centring
     return found
 
 
-def _means(index: NDArray[np.intp], size: int, information: Floats, columns: Floats) -> Floats:
+def _weight(means: Floats, held: Floats) -> Floats:
+    """Return I s2 / (1 + I s2) of each group, from estimates with information ``held``."""
+    variance = _least_variance(means[held > 0], held[held > 0])
+    return np.asarray(held * variance / (1.0 + held * variance))
+
+
+def _least_variance(means: Floats, held: Floats) -> float:
+    """Return a lower bound of the variance between groups.
+
+    Their weighted scatter is 1 + I s2 times a chi-squared number, with an average information I.
+    """
+    from scipy.special import chdtri
+
+    if means.size < 2:
+        return 0.0
+    total = held.sum()
+    centre = (held * means).sum() / total
+    scatter = float((held * (means - centre) ** 2).sum())
+    average = float(total - (held**2).sum() / total) / (means.size - 1)
+    return max(scatter / float(chdtri(means.size - 1, _LEVEL)) - 1.0, 0.0) / max(average, 1e-12)
+
+
+def _means(index: Indices, size: int, information: Floats, columns: Floats) -> Floats:
     """Average each column over a group's rows, dims (term, group)."""
     held = np.maximum(np.bincount(index, information, size), 1e-12)
     sums = [np.bincount(index, information * column, size) for column in columns.T]
     return np.array(sums).reshape(len(sums), size) / held
 
 
-def _parent(arrays: PredictorDesign, level: str, outer: str, size: int) -> NDArray[np.intp]:
+def _parent(arrays: PredictorDesign, level: str, outer: str, size: int) -> Indices:
     parent = np.zeros(size, dtype=np.intp)
     parent[arrays.groups[level]] = arrays.groups[outer]
     return parent
 
 
 def _slope(
-    index: NDArray[np.intp],
-    size: int,
-    information: Floats,
-    residual: Floats,
-    column: Floats,
-    term: int,
+    index: Indices, size: int, information: Floats, residual: Floats, column: Floats, term: int
 ) -> Centring:
     held = np.maximum(np.bincount(index, information, size), 1e-12)
     away = column - (np.bincount(index, information * column, size) / held)[index]
     known = np.bincount(index, information * away**2, size)
     slopes = np.bincount(index, information * away * residual, size) / np.maximum(known, 1e-12)
-    seen = known > 1e-9
-    variance = max(_SMALL_SLOPE_SD**2, moment_variance(slopes[seen], known[seen]))
-    weight = known * variance / (1.0 + known * variance)
+    weight = _weight(slopes, np.where(known > 1e-9, known, 0.0))
     return Centring(weight, weight, False, (term,), np.ones((1, size)), {})

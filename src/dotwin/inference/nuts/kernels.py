@@ -267,9 +267,7 @@ def _predict(part: PredictorParts, values: Floats, effects: Floats, eta: Floats)
 
 
 @njit(fastmath=_LANES, error_model="numpy")  # type: ignore[untyped-decorator] # no types
-def _predict_back(
-    part: PredictorParts, slope: Floats, by_value: Floats, by_effect: Floats
-) -> None:
+def _predict_back(part: PredictorParts, slope: Floats, by_value: Floats, by_effect: Floats) -> None:
     """Carry the rows' slopes back to coefficients and effects."""
     units = part.starts.size - 1
     by_unit = np.empty(units)
@@ -328,9 +326,7 @@ def _respond(
     d, d_slope = _natural(part, 0, values)
     by_d, by_nu = 0.0, 0.0
     if family == _F_NEGATIVE_BINOMIAL:
-        result, by_d = rows.negative_binomial_rows(
-            eta, part.y, part.distinct, part.times, d, slope
-        )
+        result, by_d = rows.negative_binomial_rows(eta, part.y, part.distinct, part.times, d, slope)
     elif family == _F_POISSON:
         result = rows.poisson_rows(eta, part.y, slope)
     elif family == _F_BINOMIAL:

@@ -119,9 +119,7 @@ class Layout:
         return result.reshape((*outer, *one.shape))
 
 
-def build_layout(
-    design: Design, centrings: Mapping[str, list[Centring]] | None = None
-) -> Layout:
+def build_layout(design: Design, centrings: Mapping[str, list[Centring]] | None = None) -> Layout:
     """Lay out a mechanism's parameters and gather what its log density reads.
 
     Parameters

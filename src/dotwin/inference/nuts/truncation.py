@@ -136,9 +136,7 @@ def truncate_counts(
     for i in range(eta.size):
         if lower[i] > 0.0:
             n = trials[i] if trials.size else 0.0
-            log_kept, by_eta, by_dispersion = _log_at_least(
-                family, lower[i], eta[i], n, dispersion
-            )
+            log_kept, by_eta, by_dispersion = _log_at_least(family, lower[i], eta[i], n, dispersion)
             value -= log_kept
             slope[i] -= by_eta
             derivative -= by_dispersion
