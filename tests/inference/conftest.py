@@ -62,7 +62,9 @@ def simulated_table(seed: int = 4, providers: int = 24, months: int = 10) -> pd.
         mean = 1 / (1 + np.exp(-(0.4 * np.log(vacancy / (1 - vacancy)) + 0.6 * level + gap)))
         vacancy = np.clip(rng.beta(40 * mean, 40 * (1 - mean)), 0.01, 0.95)
         visits = rng.integers(20, 60, providers)
-        eta = -1.8 + 0.4 * np.log(vacancy / (1 - vacancy)) + slack + region[np.arange(providers) % 3]
+        eta = (
+            -1.8 + 0.4 * np.log(vacancy / (1 - vacancy)) + slack + region[np.arange(providers) % 3]
+        )
         missed = rng.binomial(visits, 1 / (1 + np.exp(-eta - 0.2 * np.log1p(backlog))))
         share = np.log((missed + 0.5) / (visits - missed + 0.5))
         incidents = rng.poisson(np.exp(1.2 + 0.3 * share + risk + shocks[t]))
@@ -73,7 +75,7 @@ def simulated_table(seed: int = 4, providers: int = 24, months: int = 10) -> pd.
                 {
                     "region": [f"r{i % 3}" for i in range(providers)],
                     "provider": [f"p{i:02d}" for i in range(providers)],
-                    "month": f"2024-{t + 1:02d}",
+                    "month": f"{2024 + t // 12}-{t % 12 + 1:02d}",
                     "wage_gap": gap,
                     "visits": visits,
                     "vacancy": vacancy,

@@ -151,7 +151,9 @@ class PriorEngine:
         listed = parameters(d.equation, d.reference, d.group_names, d.period_names)
         drawn = draw_prior(listed, settings.chains * settings.draws, settings.seed)
         shape = (settings.chains, settings.draws)
-        return Draws({n: v.reshape(*shape, *v.shape[1:]) for n, v in drawn.items()}, {}, "prior", 1.0)
+        return Draws(
+            {n: v.reshape(*shape, *v.shape[1:]) for n, v in drawn.items()}, {}, "prior", 1.0
+        )
 
 
 def test_only_what_changed_is_drawn_anew(small_table: pd.DataFrame, tmp_path: Path) -> None:

@@ -61,7 +61,9 @@ def test_leaving_out_a_unit_integrates_its_effect_out(small_fit: Fit) -> None:
             rows = design.unit == unit
             centre = values["missed.provider"][draw, unit]
 
-            def density(effect: float, rows: Any = rows, sd: float = sd, eta: Any = without) -> float:
+            def density(
+                effect: float, rows: Any = rows, sd: float = sd, eta: Any = without
+            ) -> float:
                 p = 1 / (1 + np.exp(-eta[rows] - effect))
                 log = stats.binom.logpmf(design.y[rows], design.trials[rows], p).sum()
                 return float(np.exp(log + stats.norm.logpdf(effect, 0, sd) + 60.0))
@@ -120,7 +122,9 @@ def test_leaving_out_the_future_integrates_its_shock_out(small_fit: Fit) -> None
         sd = values["incidents.sd_period"][draw]
         for k in (0, 13):
 
-            def density(shock: float, row: int = rows[k], sd: float = sd, eta: Any = without) -> float:
+            def density(
+                shock: float, row: int = rows[k], sd: float = sd, eta: Any = without
+            ) -> float:
                 rate = np.exp(eta[row] + shock)
                 return float(stats.poisson.pmf(design.y[row], rate) * stats.norm.pdf(shock, 0, sd))
 

@@ -55,7 +55,10 @@ def test_the_reference_scale_is_the_plausible_range_else_the_rows_used() -> None
 
 def test_coefficients_of_an_identity_link_are_in_sds_of_the_child() -> None:
     table = small_table().assign(y=np.arange(72.0) * 7.0)
-    one: dict[str, Any] = {"family": "normal", "causes": {"staffing": {}, "beds": {"scale": "natural"}}}
+    one: dict[str, Any] = {
+        "family": "normal",
+        "causes": {"staffing": {}, "beds": {"scale": "natural"}},
+    }
     design = design_of(small_panel(table, y=one), "y")
     assert design.reference.multiplier == pytest.approx(table["y"].std(ddof=0))
     assert design.main.columns[:, 0].std() == pytest.approx(table["y"].std(ddof=0))

@@ -47,7 +47,9 @@ def test_a_product_of_declared_causes_multiplies_their_centred_scaled_terms() ->
     causes: dict[str, Any] = {"staffing": {}, "log(beds)": {}, "staffing * log(beds)": {}}
     design = design_of(small_panel(table, y={"family": "normal", "causes": causes}), "y")
     names = [term.name for term in design.main.predictor.terms]
-    columns = {n: design.main.columns[:, k] / design.reference.multiplier for k, n in enumerate(names)}
+    columns = {
+        n: design.main.columns[:, k] / design.reference.multiplier for k, n in enumerate(names)
+    }
     product = columns["staffing"] * columns["log(beds)"]
     np.testing.assert_allclose(columns["staffing * log(beds)"], product, rtol=1e-12)
     centred = (table["staffing"] - table["staffing"].mean()) / table["staffing"].std(ddof=0)

@@ -106,9 +106,7 @@ def panel() -> Panel:
 
 
 def prior_draws(design: Design) -> dict[str, Any]:
-    listed = parameters(
-        design.equation, design.reference, design.group_names, design.period_names
-    )
+    listed = parameters(design.equation, design.reference, design.group_names, design.period_names)
     return draw_prior(listed, DRAWS, 11)
 
 

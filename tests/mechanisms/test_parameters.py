@@ -32,9 +32,7 @@ ONE: dict[str, Any] = {
 def drawn() -> dict[str, Any]:
     table = small_table().assign(y=np.random.default_rng(1).poisson(3, 72))
     design = design_of(small_panel(table, y=ONE), "y")
-    listed = parameters(
-        design.equation, design.reference, design.group_names, design.period_names
-    )
+    listed = parameters(design.equation, design.reference, design.group_names, design.period_names)
     return draw_prior(listed, 4000, 5)
 
 
@@ -74,9 +72,7 @@ def test_a_walk_starts_at_0_and_takes_steps_of_its_sd(drawn: dict[str, Any]) -> 
 def test_fixed_parameters_stay_and_the_same_seed_gives_the_same_draws() -> None:
     table = small_table().assign(y=np.random.default_rng(1).poisson(3, 72))
     design = design_of(small_panel(table, y=ONE), "y")
-    listed = parameters(
-        design.equation, design.reference, design.group_names, design.period_names
-    )
+    listed = parameters(design.equation, design.reference, design.group_names, design.period_names)
     first = draw_prior(listed, 3, 5, {"y.sd_region": np.array(0.0)})
     again = draw_prior(listed, 3, 5, {"y.sd_region": np.array(0.0)})
     assert (first["y.region"] == 0).all()
@@ -87,9 +83,7 @@ def test_cutpoints_are_in_order() -> None:
     table = small_table()
     stars = {"family": "ordinal", "categories": list(STARS)}
     design = design_of(small_panel(table, stars=stars), "stars")
-    listed = parameters(
-        design.equation, design.reference, design.group_names, design.period_names
-    )
+    listed = parameters(design.equation, design.reference, design.group_names, design.period_names)
     cuts = draw_prior(listed, 50, 1)["stars.cutpoints"]
     assert cuts.shape == (50, 2)
     assert (np.diff(cuts, axis=1) > 0).all()

@@ -520,6 +520,7 @@ def _assemble(
     import xarray as xr
 
     posterior: dict[str, Any] = {}
+    found: Any
     coords: dict[str, Any] = {
         "chain": np.arange(settings.chains),
         "draw": np.arange(settings.draws),

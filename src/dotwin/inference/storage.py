@@ -205,7 +205,7 @@ def load_fit(path: str | Path) -> Fit:
         data[name] = data[name].fillna("").astype(str)
     panel = Panel.from_dataset(data, twin)
     imputed = {
-        name: imputed_at(panel, tree["posterior"][f"{name}.missing_cell"].values.tolist())
+        name: imputed_at(panel, np.asarray(tree["posterior"][f"{name}.missing_cell"]).tolist())
         for name in twin.stochastic
         if f"{name}.missing_cell" in tree["posterior"].coords
     }

@@ -53,6 +53,14 @@ class Response:
         """Return the expectation, dims (draw, unit)."""
         return self._where_it_holds(lambda r: r.family.mean(r.eta, r.extra, r.trials))
 
+    def log_density(self, values: Any) -> Floats:
+        """Return the log density (or log probability) of values, dims (draw, unit)."""
+        inside = np.asarray(self.family.logp(values, self.eta, self.extra, self.trials))
+        if self.holds is None:
+            return inside
+        elsewhere = np.where(np.asarray(values) == self.otherwise, 0.0, -np.inf)
+        return np.where(np.asarray(self.holds) == 0, elsewhere, inside)
+
     def _where_it_holds(self, read: Any) -> Floats:
         values = np.asarray(read(self), dtype=float)
         if self.holds is None:

@@ -156,7 +156,10 @@ def _of_parameter(fit: Fit, name: str) -> NDArray[np.float64]:
 def _draws(
     fit: Fit, indicator: str
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
-    """Return posterior and prior draws of each element of a mechanism's parameters."""
+    """Return posterior and prior draws of each element of a mechanism's parameters.
+
+    Dispersions are on the scale that their prior is on, which has no long tail.
+    """
     listed = fit.parameters(indicator)
     values = fit.draws(2000).values
     prior = draw_prior([one for one in listed if one.kind in _KINDS], _PRIOR_DRAWS, seed=0)
@@ -164,9 +167,11 @@ def _draws(
     for one in listed:
         if one.kind not in _KINDS:
             continue
-        for target, draws in zip(found, (values[one.name], prior[one.name]), strict=True):
+        for target, natural in zip(found, (values[one.name], prior[one.name]), strict=True):
+            draws = natural if one.transform is None else one.transform.prior_quantity(natural)
             if not one.shape:
-                target[one.name] = draws
+                on = one.transform.prior_on if one.transform is not None else ""
+                target[on or one.name] = draws
                 continue
             for k, word in enumerate(one.coords[0]):
                 target[f"{one.name}[{word}]"] = draws[:, k]

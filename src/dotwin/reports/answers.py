@@ -5,23 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from dotwin.graph import IdentificationVerdict
 from dotwin.graph import licence as identification
 from dotwin.plots.quantity import Quantity, quantity
-from dotwin.reports.table import Table, cell
+from dotwin.reports.table import Table, cell, declared
 from dotwin.reports.words import capital, intervention_words, listed, range_words
 from dotwin.spec.expressions import parse
+from dotwin.worlds.aggregate import aggregate
 from dotwin.worlds.licence import NO_HIDDEN_CAUSES, Licence, differing
 from dotwin.worlds.program import BASELINE
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from dotwin.spec.twin import Twin
     from dotwin.worlds import Contrast, Futures
 
 __all__ = ["Answer", "Finding", "ScenarioAnswers", "answers", "headline_texts"]
 
+#: Noises over which differences are averaged: a page is read more often than it is made.
+_REPLICATES = 8
 INTERVAL = "90 % equal-tailed interval over posterior draws"
 
 
@@ -35,6 +41,8 @@ class Finding:
     period : str
     mean, low, high : float
         As shown: percentages are percentages.
+    noise : float
+        The share of the spread that comes from simulating, not from the posterior.
     worse : {'higher', 'lower', ''}
         Which direction a threshold calls harm.
     identified : IdentificationVerdict or None
@@ -47,6 +55,7 @@ class Finding:
     mean: float
     low: float
     high: float
+    noise: float
     worse: Literal["higher", "lower", ""]
     identified: IdentificationVerdict
     sentence: str
@@ -141,7 +150,7 @@ def answers(futures: Futures) -> list[ScenarioAnswers]:
 def _answer(futures: Futures, name: str, against: str) -> Answer:
     # Where the graph does not license an effect the numbers are shown as what they are then, an
     # association, and every sentence about them says so.
-    contrast = futures.contrast(name, against, assume=NO_HIDDEN_CAUSES)
+    contrast = futures.contrast(name, against, assume=NO_HIDDEN_CAUSES, replicates=_REPLICATES)
     changed = differing(futures.program(name), futures.program(against))
     watched = headline_texts(futures.twin)
     reached = [
@@ -153,8 +162,11 @@ def _answer(futures: Futures, name: str, against: str) -> Answer:
     others: list[tuple[str, Literal["higher", "lower", ""]]] = [
         (_shown(contrast, outcome), "") for outcome in contrast.outcomes if outcome not in changed
     ]
-    covered = {text for text, _ in reached}
-    chosen = reached + [(text, worse) for text, worse in others if text not in covered]
+    # A share is one thing, whether written share(x) or x / trials.
+    covered = {quantity(futures.twin, text).axis for text, _ in reached}
+    chosen = reached + [
+        (text, worse) for text, worse in others if quantity(futures.twin, text).axis not in covered
+    ]
     findings = [_finding(contrast, changed, text, worse) for text, worse in chosen]
     return Answer(against, contrast, contrast.licence, tuple(findings))
 
@@ -178,7 +190,9 @@ def _finding(
     verdict = _identified(futures, changed, text, contrast.outcomes)
     period = str(row["period"]) if futures.run.future.frequency is not None else ""
     sentence = _sentence(contrast, shown, period, (mean, low, high), worse, verdict)
-    return Finding(shown, period, mean, low, high, worse, verdict, sentence)
+    return Finding(
+        shown, period, mean, low, high, float(row["noise"]), worse, verdict, sentence
+    )
 
 
 def _identified(
@@ -259,6 +273,7 @@ def differences_table(scenario: ScenarioAnswers) -> Table:
                     one.high,
                     max(0.0, one.high),
                     max(0.0, -one.low),
+                    round(100 * one.noise, 1),
                     "effect" if one.identified.licensed else "association, not an effect",
                 )
             )
@@ -274,6 +289,7 @@ def differences_table(scenario: ScenarioAnswers) -> Table:
             "95 %",
             "largest rise not ruled out",
             "largest fall not ruled out",
+            "of the spread, from simulating, %",
             "what it is",
         ),
         tuple(rows),
@@ -326,7 +342,7 @@ def thresholds_table(futures: Futures, name: str) -> Table:
         )
         rows.append(
             (
-                f"{shown.label} {sign} {cell(line * shown.factor)} {shown.unit}".rstrip(),
+                f"{shown.label} {sign} {declared(line * shown.factor)} {shown.unit}".rstrip(),
                 threshold.meaning,
                 threshold.escalate_to,
                 100 * share[BASELINE],
@@ -352,36 +368,54 @@ def thresholds_table(futures: Futures, name: str) -> Table:
 
 
 def worse_table(scenario: ScenarioAnswers) -> Table:
-    """List for what share of units the scenario makes a watched count or level worse."""
-    answer = scenario.answers[0]
-    contrast = answer.contrast
+    """List for what share of units the scenario makes a watched quantity worse."""
     rows = []
-    for finding in answer.findings:
-        if not finding.worse:
-            continue
-        names = [n for n in contrast.outcomes if n in parse(finding.quantity.text).names()]
-        for name in names[:1]:
-            last = contrast.share_made_worse(name, worse=finding.worse).iloc[-1]
+    for answer in scenario.answers:
+        for finding in answer.findings:
+            if not finding.worse:
+                continue
+            share = 100 * _share_made_worse(answer.contrast, finding)
+            low, high = np.quantile(share, [0.05, 0.95])
             rows.append(
                 (
                     finding.quantity.label,
                     finding.worse,
-                    *(100 * float(last[key]) for key in ("mean", "5%", "95%")),
+                    answer.against,
+                    float(share.mean()),
+                    float(low),
+                    float(high),
                     finding.harm,
                     finding.quantity.difference,
                 )
             )
+    unit = scenario.answers[0].contrast.futures.twin.unit.replace("_", " ")
     return Table(
-        "Units made worse, and the largest harm that is not ruled out",
+        f"{unit.capitalize()}s made worse, and the largest harm that is not ruled out",
         (
             "quantity",
             "worse is",
-            "units made worse, %",
+            "against",
+            f"{unit}s made worse, %",
             "5 %",
             "95 %",
             "largest harm not ruled out",
             "unit of the harm",
         ),
         tuple(rows),
-        f"{INTERVAL}; expected values, all units in the last period",
+        f"{INTERVAL}; expected values in the last period",
     )
+
+
+def _share_made_worse(contrast: Contrast, finding: Finding) -> NDArray[np.float64]:
+    """Return the share of units whose expected value moves towards harm, dims (draw,)."""
+    futures = contrast.futures
+    units = futures.groups(futures.twin.unit)
+    values = aggregate(
+        futures.twin,
+        parse(finding.quantity.text),
+        lambda name: contrast.worlds[name].mean(axis=1),
+        units,
+    )[..., -1]
+    change = values[0] - values[1]
+    worse = change > 0 if finding.worse == "higher" else change < 0
+    return np.asarray(worse.mean(axis=-1), dtype=float)

@@ -22,6 +22,7 @@ __all__ = ["STATUSES", "Belief", "beliefs"]
 Status = Literal[
     "tested and not contradicted",
     "contradicted",
+    "contradicted and allowed for",
     "weakly supported",
     "not tested",
     "cannot be tested",
@@ -29,6 +30,7 @@ Status = Literal[
 STATUSES: dict[str, str] = {
     "tested and not contradicted": "the data could have spoken against it and did not",
     "contradicted": "the data speak against it",
+    "contradicted and allowed for": "the data speak against it, and the answers do not rest on it",
     "weakly supported": "the data say little about it",
     "not tested": "it could be tested and has not been",
     "cannot be tested": "no data of this kind can speak against it; it has to be argued",
@@ -166,25 +168,25 @@ def _traits(fit: Fit) -> list[Belief]:
     between = diagnosis.between
     if len(between) and not _known_parameters(fit):
         flagged = between[_holm(between, "difference")]
-        claim = (
-            f"What is seen within one {unit} over time is what acting would do; lasting "
-            f"differences between {unit}s are not mistaken for it."
-        )
+        claim = f"{unit.capitalize()}s that have lastingly more of a cause are alike in the rest."
         if flagged.empty:
             why = (
-                f"For all {len(between)} causes compared, differences between {unit}s agree with "
-                f"changes within them."
+                f"For all {len(between)} causes compared, lasting differences between {unit}s "
+                f"agree with changes within them."
             )
         else:
             named = [
                 f"{twin.label(str(row.indicator))} ({row.cause})" for row in flagged.itertuples()
             ]
             why = (
-                f"In {len(flagged)} of {len(between)} causes the two differ, so {unit}s that have "
-                f"more of the cause differ in something else too: {listed(named)}. Only changes "
-                f"within a {unit} are used as effects; comparisons between {unit}s are not."
+                f"In {len(flagged)} of {len(between)} causes, lasting differences between {unit}s "
+                f"say something else than changes within them: {listed(named)}. They differ in "
+                f"more than the cause. So only changes within a {unit} are read as effects, and "
+                f"lasting differences have a term of their own."
             )
-        status: Status = "tested and not contradicted" if flagged.empty else "weakly supported"
+        status: Status = (
+            "tested and not contradicted" if flagged.empty else "contradicted and allowed for"
+        )
         found.append(Belief(claim, status, why))
     return found
 

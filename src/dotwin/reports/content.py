@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotwin.inference.predictive import PredictiveCheck, predictive_check
 from dotwin.reports.answers import (
+    Answer,
     ScenarioAnswers,
     answers,
     differences_table,
@@ -17,7 +18,7 @@ from dotwin.reports.answers import (
 )
 from dotwin.reports.beliefs import STATUSES, beliefs
 from dotwin.reports.forecasts import forecasts, futures_section, outlook
-from dotwin.reports.mechanisms import convergence_summary, mechanism_section
+from dotwin.reports.mechanisms import convergence_summary, mechanism_section, set_aside
 from dotwin.reports.table import Table, from_frame
 from dotwin.reports.words import listed
 
@@ -83,7 +84,7 @@ def gather(fit: Fit, futures: Futures | None, question: str | None) -> Gathered:
         "unit": twin.unit.replace("_", " "),
         "governance": twin.governance.model_dump(mode="json"),
         "outlook": outlook(futures) if futures is not None else [],
-        "answers": [_scenario_summary(one) for one in scenarios],
+        "answers": [_scenario_summary(fit, one) for one in scenarios],
         "beliefs": [asdict(one) for one in beliefs(fit, futures, scenarios)],
         "statuses": STATUSES,
         "graph": _graph(fit),
@@ -120,12 +121,12 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _scenario_summary(one: ScenarioAnswers) -> dict[str, Any]:
+def _scenario_summary(fit: Fit, one: ScenarioAnswers) -> dict[str, Any]:
     """Return what the first page says of a scenario."""
     compared = []
     for answer in one.answers:
         first = answer.findings[0] if answer.findings else None
-        licence = answer.licence
+        licence = _licence(fit, answer)
         failed = next((f.identified for f in answer.findings if not f.identified.licensed), None)
         compared.append(
             {
@@ -143,15 +144,9 @@ def _scenario_summary(one: ScenarioAnswers) -> dict[str, Any]:
                     "interval": "90 % equal-tailed",
                     "largest harm not ruled out": first.harm,
                 },
-                "meaning": licence.meaning,
+                "meaning": answer.licence.meaning,
                 "open_paths": [str(path) for path in failed.open_paths] if failed else [],
-                "licence": {
-                    name: {
-                        "status": getattr(licence, name).status,
-                        "sentence": getattr(licence, name).sentence,
-                    }
-                    for name in ("identified", "supported", "converged", "backtested")
-                },
+                "licence": licence,
             }
         )
     return {
@@ -160,6 +155,25 @@ def _scenario_summary(one: ScenarioAnswers) -> dict[str, Any]:
         "interventions": list(one.interventions),
         "compared": compared,
     }
+
+
+def _licence(fit: Fit, answer: Answer) -> dict[str, dict[str, str]]:
+    """Return the four verdicts; what is said of every outcome alike is said once."""
+    licence = answer.licence
+    found = {
+        name: {
+            "status": getattr(licence, name).status,
+            "sentence": getattr(licence, name).sentence,
+        }
+        for name in ("identified", "supported", "converged", "backtested")
+    }
+    if answer.findings and licence.identified.status == "yes":
+        found["identified"]["sentence"] = answer.findings[0].identified.reason
+        if len(answer.findings) > 1:
+            found["identified"]["sentence"] += " The same holds for its other outcomes."
+    if licence.converged.status == "no":
+        found["converged"]["sentence"] = convergence_summary(fit)
+    return found
 
 
 def _scenario(futures: Futures | None, one: ScenarioAnswers) -> dict[str, Any]:
@@ -212,6 +226,11 @@ def _data(fit: Fit) -> dict[str, Any]:
     table["indicator"] = [twin.label(name) for name in table["indicator"]]
     table["unit of measure"] = [twin.indicators[name].unit for name in quality.table.index]
     coverage = quality.coverage.reset_index()
+    # A period like the one before says nothing new.
+    present = coverage["units present"]
+    moving = (present != present.shift()) | (coverage[["entries", "exits", "in a gap"]] > 0).any(axis=1)
+    coverage = coverage[moving]
+    reasons, differences = set_aside(fit)
     return {
         "headline": quality.headline,
         "problems": list(quality.problems),
@@ -233,11 +252,13 @@ def _data(fit: Fit) -> dict[str, Any]:
         ),
         "coverage": from_frame(
             coverage,
-            f"{twin.unit.replace('_', ' ').capitalize()}s present in each period",
+            f"{twin.unit.replace('_', ' ').capitalize()}s present, where that changes",
             [(str(name), str(name)) for name in coverage.columns],
         )
-        if len(coverage) > 1
+        if len(quality.coverage) > 1
         else None,
+        "set_aside": reasons,
+        "differences": differences,
     }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotwin.plots.quantity import quantity
 from dotwin.reports.answers import headline_texts
-from dotwin.reports.table import cell, from_frame
+from dotwin.reports.table import cell, declared, from_frame
 from dotwin.reports.words import capital, range_words
 from dotwin.worlds.program import BASELINE
 
@@ -79,7 +79,7 @@ def _crossing(futures: Futures, twin: Twin, text: str) -> str:
         meaning = f" ({threshold.meaning})" if threshold.meaning else ""
         parts.append(
             f" {cell(float(each['probability'].sum()))} of {len(each):,} {unit}s are expected "
-            f"{sign} {cell(line * shown.factor)}{meaning}."
+            f"{sign} {declared(line * shown.factor)}{meaning}."
         )
     return "".join(parts)
 

@@ -63,7 +63,6 @@ def mechanism_section(fit: Fit, indicator: str, check: PredictiveCheck | None) -
         "priors": _priors(fit, indicator),
         "convergence": convergence_words(fit, indicator),
         "check": check_words(fit, check) if check is not None else "",
-        "set_aside": set_aside(fit, indicator),
     }
 
 
@@ -283,9 +282,10 @@ def convergence_summary(fit: Fit) -> str:
         return "The parameters are stated, not estimated."
     table = diagnosis.table
     bad = table.loc[table["verdict"] != "converged", "component"].tolist()
+    named = [fit.twin.label(name) for one in bad for name in str(one).split(" + ")]
     return (
-        f"{len(bad)} of {len(table)} mechanisms did not converge, so their numbers are not to be "
-        f"relied on: {listed([str(name) for name in bad])}."
+        f"{len(named)} of {len(fit.designs)} mechanisms did not converge, so their numbers are not "
+        f"to be relied on: {listed(named)}."
     )
 
 
@@ -326,36 +326,47 @@ def _p(value: float) -> str:
     return "below 0.001" if value < 0.001 else f"= {value:.2g}"
 
 
-def set_aside(fit: Fit, indicator: str) -> dict[str, Any]:
-    """Account for the rows that a mechanism did not use, and how they differ.
+def set_aside(fit: Fit) -> tuple[Table, Table]:
+    """Account for the rows that mechanisms did not use, and how they differ.
 
     Parameters
     ----------
     fit : Fit
-    indicator : str
 
     Returns
     -------
-    dict
-        ``reasons`` and ``differences``, tables that may be empty.
+    reasons, differences : Table
     """
-    design = fit.designs[indicator]
-    reasons = from_frame(
-        design.accounting,
-        f"Rows set aside by the mechanism of {fit.twin.label(indicator)}; {design.rows:,} are used",
-        [("reason", "reason"), ("rows", "rows")],
+    reasons: list[tuple[Any, ...]] = []
+    differences: list[tuple[Any, ...]] = []
+    for name, design in fit.designs.items():
+        label = fit.twin.label(name)
+        for row in design.accounting.itertuples():
+            reasons.append((label, design.rows, row.reason, int(row.rows)))
+        compared = compare_set_aside(fit.panel, design.used)
+        gap = compared["difference in sds"].abs()
+        for other, row in compared[(gap >= _NOTABLE) & np.isfinite(gap)].iterrows():
+            shown = str(other)
+            if shown in fit.twin.indicators:
+                shown = fit.twin.label(shown)
+            differences.append(
+                (
+                    label,
+                    shown,
+                    float(row["mean used"]),
+                    float(row["mean set aside"]),
+                    float(row["difference in sds"]),
+                )
+            )
+    return (
+        Table(
+            "Rows set aside by each mechanism, by reason",
+            ("mechanism of", "rows used", "reason", "rows set aside"),
+            tuple(reasons),
+        ),
+        Table(
+            f"How the rows set aside differ from those used, where by {_NOTABLE:g} sds or more",
+            ("mechanism of", "indicator", "mean, used", "mean, set aside", "difference in sds"),
+            tuple(differences),
+        ),
     )
-    compared = compare_set_aside(fit.panel, design.used).reset_index()
-    gap = compared["difference in sds"].abs()
-    compared = compared[(gap >= _NOTABLE) & np.isfinite(gap)]
-    differences = from_frame(
-        compared,
-        f"How the rows set aside differ (by {_NOTABLE:g} sds or more)",
-        [
-            ("indicator", "indicator"),
-            ("mean used", "mean, used"),
-            ("mean set aside", "mean, set aside"),
-            ("difference in sds", "difference in sds"),
-        ],
-    )
-    return {"reasons": reasons, "differences": differences}

@@ -12,7 +12,7 @@ from dotwin.worlds.tables import number
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Table", "cell", "from_frame"]
+__all__ = ["Table", "cell", "declared", "from_frame"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,17 @@ def cell(value: Any) -> str:
     if isinstance(plain, float):
         return number(plain).replace("-", "−")
     return str(plain)
+
+
+def declared(value: float) -> str:
+    """Write a number that somebody declared, with the digits that it was given.
+
+    Examples
+    --------
+    >>> declared(5.0), declared(-0.8)
+    ('5', '−0.8')
+    """
+    return f"{round(value, 10):,.10g}".replace("-", "−")
 
 
 def from_frame(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dotwin.plots.quantity import Quantity, quantity
-from dotwin.reports.table import cell
+from dotwin.reports.table import cell, declared
 from dotwin.spec.interventions import Intervention
 from dotwin.spec.prior import Prior
 from dotwin.spec.twin import Twin
 
-__all__ = ["amount", "capital", "intervention_words", "listed", "range_words", "when_words"]
+__all__ = ["capital", "intervention_words", "listed", "range_words", "when_words"]
 
 
 def capital(text: str) -> str:
@@ -23,13 +23,6 @@ def listed(words: Sequence[str], last: str = "and") -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} {last} {words[-1]}"
-
-
-def amount(value: float, unit: str) -> str:
-    """Write a number with its unit."""
-    if unit.startswith("%"):
-        return f"{cell(float(value))} {unit}"
-    return f"{cell(float(value))} {unit}".rstrip()
 
 
 def range_words(low: float, high: float) -> str:
@@ -64,7 +57,7 @@ def intervention_words(twin: Twin, one: Intervention) -> str:
     """
     shown = _shown(twin, one.indicator)
     uncertain = isinstance(one.value, Prior)
-    text = str(one.value) if isinstance(one.value, Prior) else cell(one.value * shown.factor)
+    text = str(one.value) if isinstance(one.value, Prior) else declared(one.value * shown.factor)
     unit, change = (" (in its own unit)",) * 2 if uncertain else (f" {shown.unit}", f" {shown.difference}")
     match one.verb:
         case "do":
@@ -74,12 +67,12 @@ def intervention_words(twin: Twin, one: Intervention) -> str:
         case "at_most":
             what = f"{shown.label}: held at {text}{unit} or less"
         case "scale":
-            factor = str(one.value) if isinstance(one.value, Prior) else cell(one.value)
+            factor = str(one.value) if isinstance(one.value, Prior) else declared(one.value)
             what = f"{shown.label} become {factor} times what they would be"
         case _ if isinstance(one.value, Prior):
             what = f"{shown.label}: changed by {text}{change}"
         case _:
-            size = cell(abs(one.value) * shown.factor)
+            size = declared(abs(one.value) * shown.factor)
             direction = "lower" if one.value < 0 else "higher"
             what = f"{shown.label}: {size}{change} {direction} than it would be"
     return what + when_words(twin, one)

@@ -81,7 +81,9 @@ class Baseline:
     sample: Callable[[np.random.Generator, int], Floats]
 
 
-def history_of(one: Indicator, values: Floats, size: Floats | None, ahead: Floats | None) -> History:
+def history_of(
+    one: Indicator, values: Floats, size: Floats | None, ahead: Floats | None
+) -> History:
     """Choose the kind of distribution that a baseline of an indicator has.
 
     Counts are negative binomial and counts out of trials beta-binomial, so that no baseline loses

@@ -129,7 +129,7 @@ def licence_of(
         identified=_identified(futures, one, other, outcomes, assume),
         supported=_supported(futures, one, other),
         converged=_converged(futures.fit),
-        backtested=_backtested(futures.fit),
+        backtested=_backtested(futures.fit, outcomes),
     )
 
 
@@ -181,12 +181,17 @@ def _converged(fit: Fit) -> Verdict:
     return Verdict("yes" if diagnosis.converged else "no", diagnosis.sentence)
 
 
-def _backtested(fit: Fit) -> Verdict:
+def _backtested(fit: Fit, outcomes: tuple[str, ...]) -> Verdict:
     backtest = fit.notes.get("backtest")
     if backtest is None:
         return Verdict("unknown", "Not backtested.")
-    sentence = getattr(backtest, "sentence", None) or str(backtest).splitlines()[0]
-    return Verdict("yes", sentence)
+    verdicts = [backtest.verdict(name) for name in outcomes if name in backtest.indicators]
+    if not verdicts:
+        return Verdict("unknown", "Not backtested for these outcomes.")
+    status: Status = "yes" if all(one.calibrated for one in verdicts) else "unknown"
+    if any(one.status == "not calibrated" for one in verdicts):
+        status = "no"
+    return Verdict(status, " ".join(one.sentence for one in verdicts))
 
 
 def refuse(licence: Licence, outcomes: tuple[str, ...]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +150,8 @@ def _distributed(one: Indicator, z: NDArray[np.float64]) -> NDArray[np.float64]:
     assert one.plausible is not None
     scale = one.out_of or 1.0
     low, high = (end / scale for end in one.plausible)
-    forward, back = _identity, _identity
+    forward: Callable[[Any], Any] = _identity
+    back: Callable[[Any], Any] = _identity
     if low > 0 and high < 1:
         forward, back = logit, expit
     elif low > 0:
@@ -203,7 +204,7 @@ def rough_values(
     values = _distributed(_with_plausible(one, plausible), normal_noise(noise))
     if one.trials is not None:
         trials = np.asarray(known[one.trials], dtype=float)
-        return np.clip(np.round(values * trials), 0.0, trials)
+        return np.asarray(np.clip(np.round(values * trials), 0.0, trials))
     if one.exposure is not None:
         at_risk = _read(twin, one.exposure, known, groups)
         values = values * np.where(at_risk > 0, at_risk, 1.0)

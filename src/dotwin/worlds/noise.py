@@ -217,7 +217,7 @@ def prior_quantile(prior: Prior, v: NDArray[np.float64]) -> NDArray[np.float64]:
     a = prior.arguments
 
     def student(nu: float) -> NDArray[np.float64]:
-        return np.copysign(special.stdtrit(nu, tail), -v)
+        return np.asarray(np.copysign(special.stdtrit(nu, tail), -v), dtype=float)
 
     def outer(lower: NDArray[np.float64], higher: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.where(upper, higher, lower)
@@ -242,7 +242,8 @@ def prior_quantile(prior: Prior, v: NDArray[np.float64]) -> NDArray[np.float64]:
         case "lognormal":
             return np.exp(a[0] + a[1] * normal_noise(v))
         case "beta":
-            lower, higher = special.betaincinv(*a, tail), special.betainccinv(*a, tail)
+            lower = special.betaincinv(a[0], a[1], tail)
+            higher = special.betainccinv(a[0], a[1], tail)
             return outer(lower, higher)
         case "uniform":
             return a[0] + (a[1] - a[0]) * uniform(v)

@@ -19,7 +19,7 @@ _32, _20, _12, _1 = uint64(32), uint64(20), uint64(12), uint64(1)
 _SMALLEST_STEP = 2.0**-53
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(cache=True, nogil=True)
 def fill_tail_noise(
     key0: np.uint64,
     key1: np.uint64,

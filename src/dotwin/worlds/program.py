@@ -262,10 +262,11 @@ def _condition(
                 Problem(where, f"where: '{part.over}' is no level. {nearest(part.over, levels)}")
             )
         if isinstance(part, Call) and part.function == "share":
-            (ref,) = part.arguments
-            if isinstance(ref, Ref) and ref.name in twin.indicators:
-                if twin.indicators[ref.name].trials is None:
-                    problems.append(Problem(where, f"where: '{ref.name}' has no trials."))
+            problems += [
+                Problem(where, f"where: '{name}' has no trials.")
+                for name in part.names() & set(twin.indicators)
+                if twin.indicators[name].trials is None
+            ]
         if isinstance(part, Start) and any(isinstance(e, Start) for e in part.item.walk()):
             problems.append(Problem(where, "where: start(...) inside start(...) has no meaning."))
     if problems:

@@ -243,7 +243,7 @@ def _imputed(
         key = f"{name}.missing"
         if key not in values:
             continue
-        for k, cell in enumerate(posterior[f"{name}.missing_cell"].values.tolist()):
+        for k, cell in enumerate(np.asarray(posterior[f"{name}.missing_cell"]).tolist()):
             unit, _, label = str(cell).rpartition(", ")
             column = labels[label] - len(labels) + start.past
             if unit in units and column >= 0 and unit not in start.carried:

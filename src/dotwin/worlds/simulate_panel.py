@@ -24,6 +24,7 @@ from dotwin.worlds.made_up import (
 )
 from dotwin.worlds.noise import normal_noise, tail_noise, unit_numbers
 from dotwin.worlds.program import BASELINE, Change, Program
+from dotwin.worlds.rescaling import rescaled
 from dotwin.worlds.start import Start, longest_lag
 from dotwin.worlds.world import Grouping, Membership
 
@@ -43,9 +44,6 @@ __all__ = ["LOADING", "simulate_panel"]
 LOADING = 0.5
 #: Periods that are simulated and thrown away before the panel begins.
 _BURN_IN = 40
-#: Parameters and values depend on each other through reference scales; this many rounds settle
-#: every twin whose indicators have plausible ranges, and nearly all others.
-_ROUNDS = 12
 #: Draws from the priors whose system nobody would believe are drawn again, so often at most.
 _ATTEMPTS = 100
 #: A value beyond this is an explosion, whatever its unit.
@@ -118,7 +116,7 @@ def simulate_panel(
         raise SpecificationError(
             f"periods={periods}: a panel has one or more, and a cross-section exactly one."
         )
-    fixed = _fixed(twin, parameters)
+    fixed = _fixed(parameters)
     frame = _Frame.made_up(twin, units, periods, seed)
     failure: Exception | None = None
     for attempt in range(_ATTEMPTS):
@@ -132,20 +130,8 @@ def simulate_panel(
     )
 
 
-def _fixed(twin: Twin, given: Mapping[str, Any] | xr.Dataset | None) -> dict[str, Any]:
-    values = {} if given is None else {str(k): np.asarray(v, float) for k, v in given.items()}
-    loadings = {f"{name}.loading" for name in twin.hidden_causes}
-    for name in values:
-        child = name.partition(".")[0]
-        if name in loadings or (child in twin.indicators and twin.indicators[child].is_stochastic):
-            continue
-        if child in twin.hidden_causes:
-            continue
-        accepted = [*twin.stochastic, *loadings]
-        raise SpecificationError(
-            f"parameters: '{name}' belongs to no mechanism. {nearest(child, accepted)}"
-        )
-    return values
+def _fixed(given: Mapping[str, Any] | xr.Dataset | None) -> dict[str, Any]:
+    return {} if given is None else {str(k): np.asarray(v, float) for k, v in given.items()}
 
 
 def _sub_seed(seed: int, purpose: str) -> int:
@@ -251,26 +237,44 @@ class _Frame:
 
 
 def _settled(frame: _Frame, fixed: Mapping[str, Any], seed: int) -> Panel:
-    """Simulate again until the panel's own reference scales are those that made it."""
+    """Simulate again until the units' means and first values are those that made the panel."""
     from dotwin.mechanisms.design import build_design
     from dotwin.mechanisms.equation import Structure
 
     twin = frame.twin
-    values = dict(frame.rough)
     structure = Structure(_varying(frame), _categories(twin))
-    for _ in range(_ROUNDS):
-        panel = frame.unchecked(values)
-        designs = {n: build_design(twin, n, panel, structure=structure) for n in twin.stochastic}
-        made = _make(frame, panel, designs, fixed, seed)
-        change = max(
-            (float(np.max(np.abs(made.values[n] - values[n]), initial=0.0)) for n in designs),
-            default=0.0,
-        )
-        values = made.values
-        if change == 0.0:
+
+    def designed(panel: Panel, like: Mapping[str, Design] | None) -> dict[str, Design]:
+        return {
+            name: build_design(
+                twin,
+                name,
+                panel,
+                structure=structure,
+                reference=None if like is None else like[name].reference,
+            )
+            for name in twin.stochastic
+        }
+
+    values = dict(frame.rough)
+    panel = frame.unchecked(values)
+    first = designs = designed(panel, None)
+    drawn = _draw(frame, first, fixed, seed)
+    hidden = _hidden(frame, first, fixed, seed)
+    # The mean of a cause is settled one round after the cause itself: the rounds that are needed
+    # are no more than the indicators, since no cause whose mean is read follows from its child.
+    for _ in range(len(designs) + 2):
+        mechanisms = {n: align(d, frame.members, panel, panel) for n, d in designs.items()}
+        before, values = values, _run(frame, mechanisms, drawn, hidden, seed)
+        if all(np.array_equal(values[n], before[n], equal_nan=True) for n in designs):
             break
+        panel = frame.unchecked(values)
+        designs = designed(panel, first)
     _refuse_implausible(frame, values)
-    return frame.panel(values, made.truth)
+    truth = dict(drawn.truth)
+    for name, design in designed(panel, None).items():
+        truth |= rescaled(first[name], design, truth)
+    return frame.panel(values, _truth(drawn.listed, truth, hidden))
 
 
 def _refuse_implausible(frame: _Frame, values: Mapping[str, NDArray[Any]]) -> None:
@@ -321,43 +325,40 @@ def _categories(twin: Twin) -> dict[str, tuple[str, ...]]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Made:
-    values: dict[str, NDArray[Any]]
-    truth: xr.Dataset
+class _Drawn:
+    """Parameters: those of the truth, and those of the time before each mechanism's first row."""
+
+    listed: Mapping[str, list[Parameter]]
+    truth: Mapping[str, NDArray[np.float64]]
+    before: Mapping[str, NDArray[np.float64]]
 
 
-def _make(
-    frame: _Frame,
-    panel: Panel,
-    designs: Mapping[str, Design],
-    fixed: Mapping[str, Any],
-    seed: int,
-) -> _Made:
-    """Draw parameters and run the system once."""
+def _draw(
+    frame: _Frame, designs: Mapping[str, Design], fixed: Mapping[str, Any], seed: int
+) -> _Drawn:
+    """Draw every parameter that is not fixed from its prior."""
     from dotwin.mechanisms.parameters import draw_prior, parameters
 
     listed = {
         n: parameters(d.equation, d.reference, d.group_names, d.period_names)
         for n, d in designs.items()
     }
-    names = {one.name for several in listed.values() for one in several}
-    loadings = {f"{name}.loading" for name in frame.twin.hidden_causes}
+    accepted = {one.name for several in listed.values() for one in several}
+    accepted |= {f"{name}.loading" for name in frame.twin.hidden_causes}
     for name in fixed:
-        if name not in names | loadings | set(frame.twin.hidden_causes):
+        if name not in accepted:
             raise SpecificationError(
-                f"parameters: no mechanism has '{name}'. {nearest(name, names | loadings)}"
+                f"parameters: no mechanism has '{name}'. {nearest(name, accepted)}"
             )
-    truth, before = {}, {}
+    truth: dict[str, NDArray[np.float64]] = {}
+    before: dict[str, NDArray[np.float64]] = {}
     for child, several in listed.items():
         own = draw_prior(several, 1, _sub_seed(seed, f"prior of {child}"), fixed)
         spread = {one.name: own[one.name][0] for one in several if one.kind != "effects"}
         run_in = draw_prior(several, 1, _sub_seed(seed, f"run-in of {child}"), spread)
         truth |= own
         before |= _without_past(designs[child], several, run_in)
-    hidden = _hidden(frame, designs, fixed, seed)
-    mechanisms = {n: align(d, frame.members, panel, panel) for n, d in designs.items()}
-    values = _run(frame, mechanisms, truth, before, hidden, seed)
-    return _Made(values, _truth(listed, truth, hidden))
+    return _Drawn(listed, truth, before)
 
 
 def _without_past(
@@ -434,8 +435,7 @@ def _hidden(
 def _run(
     frame: _Frame,
     mechanisms: Mapping[str, Mechanism],
-    truth: Mapping[str, NDArray[np.float64]],
-    before: Mapping[str, NDArray[np.float64]],
+    drawn: _Drawn,
     hidden: _Hidden,
     seed: int,
 ) -> dict[str, NDArray[Any]]:
@@ -458,11 +458,11 @@ def _run(
     for end in edges:
         if end <= begin:
             continue
-        current = dict(before)
+        current = dict(drawn.before)
         for name, turn in turns.items():
             if begin >= turn:
                 own = (f"{name}.",)
-                current |= {k: v for k, v in truth.items() if k.startswith(own)}
+                current |= {k: v for k, v in drawn.truth.items() if k.startswith(own)}
         at_start = starting if begin == frame.run_in and frame.run_in else {}
         stretch = _stretch(frame, values, past, begin, end)
         engine = Engine(

@@ -301,7 +301,7 @@ def _with_inputs(
     if unit_column in keys:
         table[unit_column] = table[unit_column].astype(str)
     if period_column in keys:
-        table[period_column] = [future.position(_as_date(v)) for v in table[period_column]]
+        table[period_column] = [future.position(_as_date(v)) for v in table[period_column].tolist()]
     if table.duplicated(keys).any() or (not keys and len(table) != 1):
         raise DataError("inputs: more than one row for a unit and period.")
     axes = {unit_column: list(start.members.units), period_column: list(range(len(future)))}

@@ -82,15 +82,15 @@ class Support:
         if self.table.empty:
             return f"'{self.scenario}' changes nothing."
         parts = []
-        for row in self.table.itertuples():
+        for row in self.table.to_dict("records"):
             size = (
-                f"{number(row.in_sds)} times what is usual within a unit"
-                if np.isfinite(row.in_sds)
+                f"{number(row['in_sds'])} times what is usual within a unit"
+                if np.isfinite(row["in_sds"])
                 else "though no unit was ever seen to change"
             )
             parts.append(
-                f"{row.indicator} moves by {number(row.change)} on average, {size}; "
-                f"{row.outside:.0%} of these values lie outside what the panel shows"
+                f"{row['indicator']} moves by {number(row['change'])} on average, {size}; "
+                f"{row['outside']:.0%} of these values lie outside what the panel shows"
             )
         text = "; ".join(parts)
         return f"{text[:1].upper()}{text[1:]}."

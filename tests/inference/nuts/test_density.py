@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dotwin.inference.nuts.effects import shared
 from dotwin.inference.nuts.density import compiled_log_density
+from dotwin.inference.nuts.effects import shared
 from dotwin.inference.nuts.layout import Layout, build_layout
 from tests.inference.nuts.cases import Reference, as_pymc, mechanism, pymc_reference, table
 

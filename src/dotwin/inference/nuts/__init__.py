@@ -1,4 +1,4 @@
-"""NUTS on one compiled log density for all mechanisms: no model is compiled when a twin is fitted."""
+"""NUTS on one compiled log density: no model is compiled when a twin is fitted."""
 
 from dotwin.inference.nuts.engine import NutsEngine
 

@@ -9,7 +9,8 @@ movement is taken out. A group that they hardly know follows its prior: with ``w
 near 0 its effect is t sd, whatever the rest does. Both are I s2 / (1 + I s2) with the information I
 of the group and the smallest variance s2 that the groups' scatter leaves plausible: where that is
 0, a sampler that held effects to the data would be caught in the funnel of a vanishing sd. The
-shift by m is a shear, which leaves volumes as they are. Papaspiliopoulos, Roberts and Skold (2007), doi 10.1214/088342307000000014.
+shift by m is a shear, which leaves volumes as they are. Papaspiliopoulos, Roberts and Skold
+(2007), doi 10.1214/088342307000000014.
 """
 
 from __future__ import annotations
@@ -83,9 +84,7 @@ def centring(design: Design, arrays: PredictorDesign) -> dict[str, list[Centring
         held = np.bincount(of_inner, known, size)
         mean = np.bincount(of_inner, known * away, size) / np.maximum(held, 1e-12)
         weight = _weight(mean, held)
-        parents = {
-            outer: _parent(arrays, level, outer, size) for outer in predictor.levels[:depth]
-        }
+        parents = {outer: _parent(arrays, level, outer, size) for outer in predictor.levels[:depth]}
         means = _means(index, size, information, arrays.columns)
         found[level] = [Centring(weight, weight, True, terms, means, parents)]
         spread = max(moment_variance(mean[held > 0], held[held > 0]), 0.0)

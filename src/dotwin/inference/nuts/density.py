@@ -17,8 +17,6 @@ __all__ = ["LogDensity", "compiled_log_density"]
 #: Called with an unconstrained point, the parts and an array that takes the gradient.
 LogDensity = Callable[[NDArray[np.float64], Parts, NDArray[np.float64]], float]
 
-_SOURCES = ("kernels.py", "likelihood.py", "parts.py", "special.py", "truncation.py")
-
 
 @cache
 def compiled_log_density() -> LogDensity:
@@ -35,6 +33,6 @@ def compiled_log_density() -> LogDensity:
 def _version() -> int:
     """Number the sources, so that a change of any of them compiles anew."""
     digest = hashlib.sha256()
-    for name in _SOURCES:
-        digest.update(Path(__file__).with_name(name).read_bytes())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
     return int.from_bytes(digest.digest()[:4])

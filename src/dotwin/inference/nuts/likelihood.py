@@ -41,7 +41,7 @@ Floats = NDArray[np.float64]
 _SUMS = {"contract", "nsz", "reassoc"}
 
 
-@njit(fastmath=_SUMS, error_model="numpy")  # type: ignore[untyped-decorator] # no types
+@njit(fastmath=_SUMS, error_model="numpy")
 def poisson_rows(eta: Floats, y: Floats, slope: Floats) -> float:
     """Poisson with mean exp(eta)."""
     value = 0.0
@@ -52,7 +52,7 @@ def poisson_rows(eta: Floats, y: Floats, slope: Floats) -> float:
     return value
 
 
-@njit(fastmath=_SUMS, error_model="numpy")  # type: ignore[untyped-decorator] # no types
+@njit(fastmath=_SUMS, error_model="numpy")
 def negative_binomial_rows(
     eta: Floats, y: Floats, distinct: Floats, times: Floats, dispersion: float, slope: Floats
 ) -> tuple[float, float]:
@@ -78,7 +78,7 @@ def negative_binomial_rows(
     return value, derivative
 
 
-@njit(fastmath=_SUMS, error_model="numpy")  # type: ignore[untyped-decorator] # no types
+@njit(fastmath=_SUMS, error_model="numpy")
 def binomial_rows(eta: Floats, y: Floats, trials: Floats, slope: Floats) -> float:
     """Binomial with probability expit(eta); without trials, one trial each."""
     value = 0.0
@@ -95,7 +95,7 @@ def binomial_rows(eta: Floats, y: Floats, trials: Floats, slope: Floats) -> floa
     return value
 
 
-@njit(fastmath=_SUMS, error_model="numpy")  # type: ignore[untyped-decorator] # no types
+@njit(fastmath=_SUMS, error_model="numpy")
 def beta_binomial_rows(
     eta: Floats,
     y: Floats,
@@ -124,7 +124,7 @@ def beta_binomial_rows(
     return value, derivative
 
 
-@njit(fastmath=_SUMS, error_model="numpy")  # type: ignore[untyped-decorator] # no types
+@njit(fastmath=_SUMS, error_model="numpy")
 def normal_rows(
     eta: Floats, y: Floats, residual_sd: float, log_link: bool, slope: Floats
 ) -> tuple[float, float]:
@@ -147,7 +147,7 @@ def normal_rows(
     return value, (squares - eta.size) / residual_sd
 
 
-@njit(fastmath=_SUMS, error_model="numpy")  # type: ignore[untyped-decorator] # no types
+@njit(fastmath=_SUMS, error_model="numpy")
 def student_t_rows(
     eta: Floats, y: Floats, residual_sd: float, nu: float, slope: Floats
 ) -> tuple[float, float, float]:
@@ -169,7 +169,7 @@ def student_t_rows(
     return value, (shrunk - n) / residual_sd, by_nu
 
 
-@njit(fastmath=_SUMS, error_model="numpy")  # type: ignore[untyped-decorator] # no types
+@njit(fastmath=_SUMS, error_model="numpy")
 def gamma_rows(
     eta: Floats, y: Floats, log_y: Floats, dispersion: float, slope: Floats
 ) -> tuple[float, float]:
@@ -185,7 +185,7 @@ def gamma_rows(
     return dispersion * value + n * constant, value + n * constant_slope
 
 
-@njit(fastmath=_SUMS, error_model="numpy")  # type: ignore[untyped-decorator] # no types
+@njit(fastmath=_SUMS, error_model="numpy")
 def beta_rows(
     eta: Floats, log_y: Floats, log_rest: Floats, dispersion: float, slope: Floats
 ) -> tuple[float, float]:
@@ -207,7 +207,7 @@ def beta_rows(
     return value + eta.size * lgamma_all, derivative + eta.size * digamma_all
 
 
-@njit(fastmath=_SUMS, error_model="numpy")  # type: ignore[untyped-decorator] # no types
+@njit(fastmath=_SUMS, error_model="numpy")
 def ordinal_rows(
     eta: Floats, y: Floats, cutpoints: Floats, slope: Floats, cut_slope: Floats
 ) -> float:

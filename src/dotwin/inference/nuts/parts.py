@@ -1,4 +1,4 @@
-"""What the compiled kernels read: plain arrays, grouped by the part of the model that they serve."""
+"""What the compiled kernels read: plain arrays, grouped by the part of the model they serve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of a design as the kernels read them: sorted by unit, split by what changes within one."""
+"""The rows of a design as the kernels read them: by unit, split by what changes within one."""
 
 from __future__ import annotations
 

@@ -47,8 +47,7 @@ _SQRT_HALF = math.sqrt(0.5)
 _STIRLING_FROM = 10.0
 
 
-@intrinsic  # type: ignore[untyped-decorator] # numba publishes no types
-def _bits(typingctx: Any, x: Any) -> Any:
+def _as_bits(typingctx: Any, x: Any) -> Any:
     """The bits of a float64 as an int64."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -57,8 +56,7 @@ def _bits(typingctx: Any, x: Any) -> Any:
     return types.int64(types.float64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator] # numba publishes no types
-def _from_bits(typingctx: Any, x: Any) -> Any:
+def _of_bits(typingctx: Any, x: Any) -> Any:
     """The float64 with the bits of an int64."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -67,7 +65,12 @@ def _from_bits(typingctx: Any, x: Any) -> Any:
     return types.float64(types.int64), codegen
 
 
-@njit(fastmath=_FLAGS, error_model="numpy")  # type: ignore[untyped-decorator] # no types
+# Numba fills in the first argument, which its types do not say.
+_bits: Any = intrinsic(_as_bits)
+_from_bits: Any = intrinsic(_of_bits)
+
+
+@njit(fastmath=_FLAGS, error_model="numpy")
 def exp(x: float) -> float:
     """Return the exponential within 2 units in the last place, without branches.
 
@@ -93,10 +96,10 @@ def exp(x: float) -> float:
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    return _from_bits(_bits(p) + (_bits(shifted) << 52))
+    return float(_from_bits(_bits(p) + (_bits(shifted) << 52)))
 
 
-@njit(fastmath=_FLAGS, error_model="numpy")  # type: ignore[untyped-decorator] # no types
+@njit(fastmath=_FLAGS, error_model="numpy")
 def log1p_unit(e: float) -> float:
     """Return log(1 + e) for e in [0, 1] with full relative precision, without branches."""
     above = e > _SQRT2_LESS_1
@@ -120,7 +123,7 @@ def log1p_unit(e: float) -> float:
 
 
 # Here reassociation is what lets a sum run in several lanes; no bit tricks are inside.
-@njit(fastmath={"contract", "nsz", "reassoc"})  # type: ignore[untyped-decorator] # no types
+@njit(fastmath={"contract", "nsz", "reassoc"})
 def total(x: NDArray[np.float64]) -> float:
     """Return the sum of an array."""
     result = 0.0
@@ -129,7 +132,7 @@ def total(x: NDArray[np.float64]) -> float:
     return result
 
 
-@njit(fastmath={"contract", "nsz", "reassoc"})  # type: ignore[untyped-decorator] # no types
+@njit(fastmath={"contract", "nsz", "reassoc"})
 def dot(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """Return the sum of products of two arrays."""
     result = 0.0
@@ -138,7 +141,7 @@ def dot(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return result
 
 
-@njit(fastmath={"contract", "nsz", "reassoc"})  # type: ignore[untyped-decorator] # no types
+@njit(fastmath={"contract", "nsz", "reassoc"})
 def unit_sums(x: NDArray[np.float64], starts: NDArray[np.int64], sums: NDArray[np.float64]) -> None:
     """Fill in the sum of each stretch of an array."""
     for u in range(sums.size):
@@ -148,7 +151,7 @@ def unit_sums(x: NDArray[np.float64], starts: NDArray[np.int64], sums: NDArray[n
         sums[u] = result
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def _stirling(x: float) -> tuple[float, float]:
     """What Stirling's series adds to lgamma and digamma; x >= 10."""
     v = 1.0 / x
@@ -170,7 +173,7 @@ def _stirling(x: float) -> tuple[float, float]:
     return p * v, -d * q - 0.5 * v
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def lgamma_digamma(x: float) -> tuple[float, float]:
     """Return log Gamma(x) and its derivative, for x > 0."""
     product, slope = 1.0, 0.0  # of (x)(x+1)..., and its derivative in x
@@ -184,7 +187,7 @@ def lgamma_digamma(x: float) -> tuple[float, float]:
     return value - math.log(product), derivative + log_x - slope / product
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def gamma_constant(shape: float) -> tuple[float, float]:
     """Return k log k - k - lgamma(k) and its derivative, precise also for a huge shape k."""
     if shape >= _STIRLING_FROM:
@@ -194,7 +197,7 @@ def gamma_constant(shape: float) -> tuple[float, float]:
     return shape * (math.log(shape) - 1.0) - value, math.log(shape) - derivative
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def log_rising(a: float, n: float) -> tuple[float, float]:
     """Return log(Gamma(a + n) / Gamma(a)) and its derivative in a, for a > 0 and whole n >= 0."""
     product, slope = 1.0, 0.0
@@ -215,7 +218,7 @@ def log_rising(a: float, n: float) -> tuple[float, float]:
     return value, derivative
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def log_rising_over_power(a: float, n: float) -> tuple[float, float]:
     """Return log(Gamma(a + n) / Gamma(a) / a**n) and its derivative in a.
 
@@ -238,7 +241,7 @@ def log_rising_over_power(a: float, n: float) -> tuple[float, float]:
     return value, more - n / a + high_slope - low_slope
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def log_normal_tail(z: float) -> tuple[float, float]:
     """Return log P(Z > z) of a standard normal and its derivative in z."""
     if z < -1.0:

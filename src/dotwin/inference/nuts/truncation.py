@@ -23,18 +23,18 @@ _SMALL_TAIL = 1e-6
 _LONGEST_SERIES = 100_000
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def _expit(x: float) -> float:
     e = exp(-abs(x))
     return (1.0 if x > 0.0 else e) / (1.0 + e)
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def _softplus(x: float) -> float:
     return max(x, 0.0) + log1p_unit(exp(-abs(x)))
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def _log_zero(
     family: int, eta: float, trials: float, dispersion: float
 ) -> tuple[float, float, float]:
@@ -56,7 +56,7 @@ def _log_zero(
     return misses - whole, by_eta, q * misses_slope - whole_slope
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def _ratio(family: int, k: float, eta: float, trials: float, dispersion: float) -> float:
     """P(Y = k + 1) / P(Y = k)."""
     if family == _POISSON:
@@ -71,7 +71,7 @@ def _ratio(family: int, k: float, eta: float, trials: float, dispersion: float) 
     return (trials - k) * (a + k) / ((k + 1.0) * (b + trials - k - 1.0))
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def _score_step(
     family: int, k: float, eta: float, trials: float, dispersion: float
 ) -> tuple[float, float]:
@@ -86,7 +86,7 @@ def _score_step(
     return dispersion * p * q * (by_a - by_b), p * by_a + q * by_b
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def _log_at_least(
     family: int, lower: float, eta: float, trials: float, dispersion: float
 ) -> tuple[float, float, float]:
@@ -127,7 +127,7 @@ def _log_at_least(
     return log_mass + math.log(total), sum_eta / total, sum_dispersion / total
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def truncate_counts(
     family: int, eta: Floats, lower: Floats, trials: Floats, dispersion: float, slope: Floats
 ) -> tuple[float, float]:
@@ -143,7 +143,7 @@ def truncate_counts(
     return value, derivative
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def truncate_normal(
     eta: Floats, lower: Floats, residual_sd: float, log_link: bool, slope: Floats
 ) -> tuple[float, float]:
@@ -160,7 +160,7 @@ def truncate_normal(
     return value, derivative
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator] # numba publishes no types
+@njit(error_model="numpy")
 def inflate(
     family: int,
     eta: Floats,
