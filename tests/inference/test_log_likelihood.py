@@ -1,5 +1,6 @@
 """Pointwise log-likelihoods are the densities that they say, whatever is left out."""
 
+from itertools import pairwise
 from typing import Any
 
 import arviz as az
@@ -71,7 +72,7 @@ def test_leaving_out_a_unit_integrates_its_effect_out(small_fit: Fit) -> None:
             inside = (centre - 6 * sd, centre, centre + 6 * sd)
             total = sum(
                 integrate.quad(density, a, b, epsabs=0, epsrel=1e-9, limit=200)[0]
-                for a, b in zip(inside[:-1], inside[1:], strict=True)
+                for a, b in pairwise(inside)
             )
             assert ours[draw, unit] == pytest.approx(np.log(total) - 60.0, abs=1e-5)
 

@@ -99,7 +99,7 @@ def test_a_missing_file_is_refused(folder: Path) -> None:
 
 def test_an_extra_file_is_refused(folder: Path) -> None:
     (folder / "twin.yml").write_text("twin: another")
-    with pytest.raises(IntegrityError, match="twin.yml is not in the manifest"):
+    with pytest.raises(IntegrityError, match=r"twin\.yml is not in the manifest"):
         load_fit(folder)
 
 

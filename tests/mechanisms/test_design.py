@@ -1,4 +1,4 @@
-"""A design accounts for every row, takes its scales from stated places, and refuses the undefined."""
+"""A design accounts for every row, has scales from stated places, and refuses the undefined."""
 
 from typing import Any
 

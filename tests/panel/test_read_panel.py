@@ -416,3 +416,18 @@ def test_names_that_panels_keep_for_themselves_are_refused(name: str) -> None:
     dims = {"unit": ["a"], "period": [0]}
     with pytest.raises(SpecificationError, match=f"'{name}' is a name of the panel's own"):
         Panel.from_dataset(xr.Dataset(coords=dims), twin)
+
+
+def test_a_unit_that_moves_is_placed_in_its_last_group_when_the_twin_says_so(
+    twin: Twin, table: pd.DataFrame
+) -> None:
+    moving = table.copy()
+    moving.loc[(moving.ccn == "1E5") & (moving.month >= "2024-02-01"), "region"] = "01"
+    with pytest.raises(DataError, match="declare panel: moves: last"):
+        read_panel(moving, twin)
+    tolerant = twin.model_copy(update={"panel": twin.panel.model_copy(update={"moves": "last"})})
+    for order in (moving, moving.iloc[::-1]):
+        panel = read_panel(order, tolerant)
+        assert str(panel.data["region"].sel(unit="1E5").values) == "01"
+        assert "home 1E5 in 01, 1" in panel.quality.text
+        assert "1E5" in panel.select(periods=slice("2024-01", None)).quality.text

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 import dotwin as dw
-from dotwin.errors import DataError, DotwinWarning
+from dotwin.errors import DataError, DotwinWarning, LicenceError
 
 if TYPE_CHECKING:
     from dotwin.inference.fit import Fit
@@ -89,9 +89,7 @@ def demonstrate(out: Path) -> Path:
     """
     twin = dw.read_twin("workforce_pressure")
     panel = twin.simulate_panel(units=_DEMO_UNITS, periods=_DEMO_PERIODS, seed=_DEMO_SEED)
-    typer.echo(
-        f"Simulated from the twin '{twin.name}', with known truth: {panel.quality.headline}"
-    )
+    typer.echo(f"Simulated from the twin '{twin.name}', with known truth: {panel.quality.headline}")
     plan = Plan(out, 500, 4, _DEMO_SEED, 6, "auto", False)
     return _carry_out(panel, plan)
 
@@ -100,7 +98,7 @@ def _carry_out(panel: Panel, plan: Plan) -> Path:
     console = Console(stderr=True)
     plan.out.mkdir(parents=True, exist_ok=True)
     notes: list[str] = []
-    with _noted(notes):
+    with _Noted(notes):
         fit = dw.fit(
             panel.twin,
             panel,
@@ -129,7 +127,7 @@ def _carry_out(panel: Panel, plan: Plan) -> Path:
     return path
 
 
-class _noted:  # noqa: N801 # reads as a verb where it is used
+class _Noted:
     """Collect the warnings of dotwin as notes, each said once."""
 
     def __init__(self, notes: list[str]) -> None:
@@ -166,10 +164,27 @@ def _backtest(fit: Fit) -> None:
 
 
 def _simulate(fit: Fit, plan: Plan) -> Futures:
+    """Simulate the twin's scenarios; one that cannot do what it says is left out by name."""
+    names = list(fit.twin.scenarios)
+    try:
+        return _simulated(fit, plan, names)
+    except LicenceError:
+        kept = []
+        for name in names:
+            try:
+                _simulated(fit, plan, [name])
+            except LicenceError as error:
+                typer.echo(f"Left out: {error}", err=True)
+            else:
+                kept.append(name)
+        return _simulated(fit, plan, kept)
+
+
+def _simulated(fit: Fit, plan: Plan, scenarios: list[str]) -> Futures:
     cross_section = fit.twin.panel.period is None
     futures: Futures = fit.simulate(
         periods=None if cross_section else plan.periods,
-        scenarios=None,
+        scenarios=scenarios,
         seed=plan.seed,
         draws=min(plan.future_draws, fit.n_draws),
     )

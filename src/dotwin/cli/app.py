@@ -178,9 +178,7 @@ def run(
     from dotwin.cli.analysis import Plan, analyse
 
     with _mistakes():
-        analyse(
-            spec, data, Plan(out, draws, chains, seed, periods, engine.value, backtest)
-        )
+        analyse(spec, data, Plan(out, draws, chains, seed, periods, engine.value, backtest))
 
 
 @app.command()

@@ -73,8 +73,8 @@ class Diagnosis:
                 f"smallest bulk ESS {worst['ess_bulk'].min():,.0f}, "
                 f"{int(worst['divergent'].sum())} divergent draws)."
             )
-        named = "; ".join(f"{r.component}: {r.advice}" for r in bad.itertuples())
-        return f"{len(bad)} of {len(worst)} components did not converge. {named}"
+        named = "; ".join(f"{r.component}: {str(r.advice).rstrip('.')}" for r in bad.itertuples())
+        return f"{len(bad)} of {len(worst)} components did not converge. {named}."
 
     def __str__(self) -> str:
         lines = [self.sentence]
@@ -188,8 +188,9 @@ def _verdict(fit: Fit, members: tuple[str, ...], table: pd.DataFrame) -> dict[st
         result["ebfmi"] = float((np.square(step).mean(axis=1) / energy.var(axis=1)).min())
     advice = []
     if not result["rhat"] <= RHAT_MAX:
+        farthest = table["parameter"].iloc[int(table["rhat"].argmax())]
         advice.append(
-            f"chains disagree (R-hat {result['rhat']:.3f} for {result['slowest']}): draw more with "
+            f"chains disagree (R-hat {result['rhat']:.3f} for {farthest}): draw more with "
             f"tune=, or give that parameter a tighter prior"
         )
     if not result["ess_bulk"] >= ESS_MIN:

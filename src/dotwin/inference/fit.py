@@ -357,14 +357,14 @@ class Fit:
         ]
         known = {one.name: one for one in listed}
         unknown = [str(name) for name in values if name not in known]
-        given = {str(name): _stated(known[str(name)], value) for name, value in values.items()}
-        missing = [
-            n for n, o in known.items() if n not in given and o.kind not in ("effects", "walk")
-        ]
         if unknown:
             raise SpecificationError(
                 f"no mechanism has a parameter '{unknown[0]}'. {nearest(unknown[0], known)}"
             )
+        given = {str(name): _stated(known[str(name)], value) for name, value in values.items()}
+        missing = [
+            n for n, o in known.items() if n not in given and o.kind not in ("effects", "walk")
+        ]
         if missing:
             raise SpecificationError(f"parameters without a value: {', '.join(missing)}.")
         count = max(
@@ -520,7 +520,6 @@ def _assemble(
     import xarray as xr
 
     posterior: dict[str, Any] = {}
-    found: Any
     coords: dict[str, Any] = {
         "chain": np.arange(settings.chains),
         "draw": np.arange(settings.draws),
@@ -548,8 +547,8 @@ def _assemble(
                     ("chain", "draw", dim),
                     draws.posterior[f"{name}.missing"],
                 )
-        for name, values in draws.statistics.items():
-            statistics.setdefault(name, []).append(values)
+        for name, statistic in draws.statistics.items():
+            statistics.setdefault(name, []).append(statistic)
     groups = {"posterior": xr.Dataset(posterior, coords=coords)}
     whole = {n: np.stack(v) for n, v in statistics.items() if len(v) == len(components)}
     if whole:

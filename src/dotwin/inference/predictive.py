@@ -92,7 +92,7 @@ def predictive_check(
        doi:10.1111/j.1541-0420.2009.01191.x
     .. [3] Tesso et al. (2026). LOO-PIT predictive model checking. arXiv:2603.02928
     """
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     if indicator not in fit.designs:
         raise SpecificationError(
@@ -134,7 +134,7 @@ def predictive_check(
 
 def _without_itself(logs: Floats) -> tuple[Floats, int]:
     """Weigh draws, dims (draw, row), so that each row is left out; count rows where that fails."""
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     count = logs.shape[0]
     weights = np.full(logs.shape, 1.0 / count)

@@ -1,5 +1,6 @@
 """A figure for every result object."""
 
+from dotwin.plots.backtest import plot_backtest
 from dotwin.plots.checks import plot_calibration, plot_check, plot_predictive
 from dotwin.plots.futures import plot_contrast, plot_futures, plot_groups, plot_support
 from dotwin.plots.posterior import plot_coefficients, plot_convergence, plot_priors
@@ -9,6 +10,7 @@ from dotwin.plots.style import as_svg
 __all__ = [
     "Quantity",
     "as_svg",
+    "plot_backtest",
     "plot_calibration",
     "plot_check",
     "plot_coefficients",

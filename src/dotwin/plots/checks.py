@@ -92,7 +92,9 @@ def _predictive(axes: Axes, twin: Twin, check: PredictiveCheck) -> None:
         shown = quantity(twin, f"share({check.indicator})")
         observed, again = observed / check.trials, again / check.trials
     observed, again = observed * shown.factor, again * shown.factor
-    low, high = np.quantile(np.concatenate([observed, again[: min(10, len(again))].ravel()]), [0, 0.998])
+    low, high = np.quantile(
+        np.concatenate([observed, again[: min(10, len(again))].ravel()]), [0, 0.998]
+    )
     counts = check.trials is None and np.allclose(observed, np.round(observed)) and high - low < 40
     if counts:
         edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1.5)
@@ -102,8 +104,12 @@ def _predictive(axes: Axes, twin: Twin, check: PredictiveCheck) -> None:
     replicated = np.stack([np.histogram(one, edges)[0] for one in again]) * share
     middle = 0.5 * (edges[1:] + edges[:-1])
     lower, upper = np.quantile(replicated, [0.05, 0.95], axis=0)
-    axes.stairs(np.histogram(observed, edges)[0] * share, edges, color=INK, label="recorded", linewidth=1.2)
-    axes.vlines(middle, lower, upper, color=color(0), linewidth=3, alpha=0.6, label="drawn anew, 90 %")
+    axes.stairs(
+        np.histogram(observed, edges)[0] * share, edges, color=INK, label="recorded", linewidth=1.2
+    )
+    axes.vlines(
+        middle, lower, upper, color=color(0), linewidth=3, alpha=0.6, label="drawn anew, 90 %"
+    )
     axes.set_xlabel(_wrapped(shown.axis), fontsize=8)
     axes.set_ylabel("% of rows", fontsize=8)
     axes.legend(frameon=False, fontsize=7.5)

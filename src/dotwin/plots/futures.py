@@ -118,10 +118,12 @@ def _history(
     futures: Futures, shown: Quantity, groups: Groups
 ) -> tuple[list[str], NDArray[np.float64]]:
     """Return the last recorded periods of the simulated units: labels, and (group, period)."""
+    import pandas as pd
+
     panel = futures.run.panel
     if panel.is_cross_section:
         return [], np.empty((len(groups.labels), 0))
-    places = panel.units.get_indexer(list(futures.run.start.members.units))
+    places = panel.units.get_indexer(pd.Index(list(futures.run.start.members.units)))
     names = parse(shown.text).names()
     if not names <= set(panel.indicators) or (places < 0).any():
         return [], np.empty((len(groups.labels), 0))
@@ -232,23 +234,22 @@ def plot_support(support: Support) -> Figure:
         observed, new = support.points[name]
         both = np.concatenate([observed, new])
         low, high = np.quantile(both, [0.002, 0.998]) if both.size else (0.0, 1.0)
-        edges = np.linspace(low, high if high > low else low + 1.0, 31)
+        edges = np.linspace(low, high if high > low else low + 1.0, 31).tolist()
         for values, shade, word in ((observed, GREY, "panel"), (new, color(1), "scenario")):
             if values.size:
                 weights = np.full(values.size, 100.0 / values.size)
-                style = "stepfilled" if word == "panel" else "step"
                 axes.hist(
                     values,
                     edges,
                     weights=weights,
-                    histtype=style,
+                    histtype="stepfilled" if word == "panel" else "step",
                     color=shade,
                     alpha=0.45 if word == "panel" else 1.0,
                     linewidth=1.4,
                     label=word,
                 )
-        verdict = support.table.set_index("indicator").loc[name, "verdict"]
-        axes.set_title(f"{name}: {verdict}", fontsize=9, loc="left", color=INK)
+        verdict = support.table.loc[support.table["indicator"] == name, "verdict"].tolist()
+        axes.set_title(f"{name}: {', '.join(verdict)}", fontsize=9, loc="left", color=INK)
         axes.set_ylabel("% of values", fontsize=8)
         axes.legend(frameon=False, fontsize=8)
     if not names:

@@ -92,7 +92,9 @@ def plot_priors(fit: Fit, indicator: str) -> Figure:
         axes.spines["left"].set_visible(False)
     if names:
         handles, words = grid[0].get_legend_handles_labels()
-        figure.legend(handles, words, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+        figure.legend(
+            handles, words, loc="outside lower center", ncols=2, frameon=False, fontsize=8
+        )
     return finish(figure)
 
 
@@ -110,7 +112,7 @@ def plot_convergence(fit: Fit, indicator: str) -> Figure:
     -------
     Figure
     """
-    from arviz_stats.base import array_stats
+    from arviz_stats.base.array import array_stats
 
     component = next((c for c in fit.components if indicator in c), None)
     if component is None:
@@ -122,7 +124,7 @@ def plot_convergence(fit: Fit, indicator: str) -> Figure:
     if rows.empty or not np.isfinite(rows["ess_bulk"]).any():
         axes.set_axis_off()
         return finish(figure)
-    name = str(rows.loc[rows["ess_bulk"].idxmin(), "parameter"])
+    name = str(rows["parameter"].iloc[int(np.nanargmin(rows["ess_bulk"].to_numpy()))])
     ranks = np.asarray(array_stats.compute_ranks(_of_parameter(fit, name), axis=None))
     chains, draws = ranks.shape
     edges = np.linspace(0, ranks.size, min(_RANK_BINS, max(2, draws // 5)) + 1)

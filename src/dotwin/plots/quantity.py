@@ -76,9 +76,10 @@ def quantity(twin: Twin, text: str) -> Quantity:
             trials = twin.indicators[name].trials
             if trials is not None:
                 return _share(twin, text, name, trials)
-        case Arithmetic(op="/", left=Ref(name=above), right=Ref(name=below)) if (
-            {above, below} <= set(twin.indicators)
-        ):
+        case Arithmetic(op="/", left=Ref(name=above), right=Ref(name=below)) if {
+            above,
+            below,
+        } <= set(twin.indicators):
             if twin.indicators[above].trials == below:
                 return _share(twin, text, above, below)
             if adds_up(twin, above) and adds_up(twin, below):

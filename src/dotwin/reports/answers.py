@@ -190,9 +190,7 @@ def _finding(
     verdict = _identified(futures, changed, text, contrast.outcomes)
     period = str(row["period"]) if futures.run.future.frequency is not None else ""
     sentence = _sentence(contrast, shown, period, (mean, low, high), worse, verdict)
-    return Finding(
-        shown, period, mean, low, high, float(row["noise"]), worse, verdict, sentence
-    )
+    return Finding(shown, period, mean, low, high, float(row["noise"]), worse, verdict, sentence)
 
 
 def _identified(
@@ -218,7 +216,9 @@ def _sentence(
     mean, low, high = values
     total = "the total of " if shown.total else ""
     when = f" in {period}" if period else ""
-    against = "if nothing is done" if contrast.against == BASELINE else f"under ‘{contrast.against}’"
+    against = (
+        "if nothing is done" if contrast.against == BASELINE else f"under ‘{contrast.against}’"
+    )
     level = _level(contrast, shown)
     interval = f"90 % interval of the difference {range_words(low, high)}"
     where = f"{total}{shown.label}"

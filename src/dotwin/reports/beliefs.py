@@ -58,9 +58,7 @@ class Belief:
     why: str
 
 
-def beliefs(
-    fit: Fit, futures: Futures | None, scenarios: list[ScenarioAnswers]
-) -> list[Belief]:
+def beliefs(fit: Fit, futures: Futures | None, scenarios: list[ScenarioAnswers]) -> list[Belief]:
     """List what must be believed.
 
     Parameters
@@ -147,7 +145,9 @@ def _traits(fit: Fit) -> list[Belief]:
     unit = twin.unit.replace("_", " ")
     diagnosis = fit.diagnose()
     traits = diagnosis.traits[diagnosis.traits["of"] != "period"]
-    levels = listed([f"a {level.replace('_', ' ')}" for level in reversed(twin.panel.all_levels)], "or")
+    levels = listed(
+        [f"a {level.replace('_', ' ')}" for level in reversed(twin.panel.all_levels)], "or"
+    )
     claim = (
         f"No lasting trait of {levels} that nobody records moves two indicators, except along the "
         f"arrows drawn."

@@ -89,9 +89,7 @@ def gather(fit: Fit, futures: Futures | None, question: str | None) -> Gathered:
         "statuses": STATUSES,
         "graph": _graph(fit),
         "data": _data(fit),
-        "mechanisms": [
-            mechanism_section(fit, name, checks.get(name)) for name in fit.designs
-        ],
+        "mechanisms": [mechanism_section(fit, name, checks.get(name)) for name in fit.designs],
         "accounting": [
             {"label": twin.label(name), "equals": one.equals, "because": one.because}
             for name, one in twin.indicators.items()
@@ -228,7 +226,9 @@ def _data(fit: Fit) -> dict[str, Any]:
     coverage = quality.coverage.reset_index()
     # A period like the one before says nothing new.
     present = coverage["units present"]
-    moving = (present != present.shift()) | (coverage[["entries", "exits", "in a gap"]] > 0).any(axis=1)
+    moving = (present != present.shift()) | (coverage[["entries", "exits", "in a gap"]] > 0).any(
+        axis=1
+    )
     coverage = coverage[moving]
     reasons, differences = set_aside(fit)
     return {
@@ -273,7 +273,13 @@ def _traits(fit: Fit) -> dict[str, Table]:
         "traits": from_frame(
             traits,
             "Do the effects of the same groups, or the shocks of the same periods, go together?",
-            [("of", "effects of"), ("first", "of"), ("second", "and"), ("groups", "groups"), *heads],
+            [
+                ("of", "effects of"),
+                ("first", "of"),
+                ("second", "and"),
+                ("groups", "groups"),
+                *heads,
+            ],
             "90 % equal-tailed posterior interval; one in ten misses 0 by chance",
         ),
         "between": from_frame(

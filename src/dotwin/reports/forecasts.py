@@ -41,12 +41,10 @@ def outlook(futures: Futures) -> list[str]:
             level = twin.panel.levels[0]
             table = _last(futures, text, level)
             if len(table) > 1:
-                place = table["mean"].idxmax() if worse == "higher" else table["mean"].idxmin()
-                most = table.loc[place]
+                means = table["mean"].to_numpy()
+                most = table.iloc[int(means.argmax() if worse == "higher" else means.argmin())]
                 word = "highest" if worse == "higher" else "lowest"
-                sentence += (
-                    f"; {word} in {most[level]}, {_expected(most, shown.factor, '')}"
-                )
+                sentence += f"; {word} in {most[level]}, {_expected(most, shown.factor, '')}"
         sentences.append(f"{sentence}.{_crossing(futures, twin, text)}")
     return sentences
 
@@ -78,22 +76,22 @@ def _crossing(futures: Futures, twin: Twin, text: str) -> str:
         unit = twin.unit.replace("_", " ")
         meaning = f" ({threshold.meaning})" if threshold.meaning else ""
         parts.append(
-            f" {cell(float(each['probability'].sum()))} of {len(each):,} {unit}s are expected "
+            f" {float(each['probability'].sum()):,.1f} of {len(each):,} {unit}s are expected "
             f"{sign} {declared(line * shown.factor)}{meaning}."
         )
     return "".join(parts)
 
 
 def watched(futures: Futures) -> list[str]:
-    """Return the quantities that forecasts are shown for: those of thresholds, else all modelled."""
+    """Return what forecasts are shown for: what thresholds watch, else all that is modelled."""
     found = [text for text, _ in headline_texts(futures.twin)]
     if found:
         return found
     twin = futures.twin
     return [
         f"share({name})" if twin.indicators[name].trials else name
-        for name in futures.draws.data_vars
-        if not twin.indicators[str(name)].is_given
+        for name in map(str, futures.draws.data_vars)
+        if not twin.indicators[name].is_given
     ]
 
 

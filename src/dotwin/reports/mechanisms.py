@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,13 +20,26 @@ if TYPE_CHECKING:
     from dotwin.inference.fit import Fit
     from dotwin.mechanisms.design import Design
 
-__all__ = ["check_words", "coefficients", "convergence_summary", "convergence_words", "mechanism_section", "set_aside"]
+__all__ = [
+    "check_words",
+    "coefficients",
+    "convergence_summary",
+    "convergence_words",
+    "mechanism_section",
+    "set_aside",
+]
 
 INTERVAL = "90 % equal-tailed posterior interval"
 #: A difference in sds between used and unused rows that a reader should know about.
 _NOTABLE = 0.25
-_INVERSE = {
-    "logit": lambda x: 1.0 / (1.0 + np.exp(-x)),
+
+
+def _expit(x: float) -> float:
+    return float(1.0 / (1.0 + np.exp(-x)))
+
+
+_INVERSE: dict[str, Callable[[float], float]] = {
+    "logit": _expit,
     "log": np.exp,
     "log1p": np.expm1,
     "square": np.sqrt,
@@ -102,7 +116,17 @@ def coefficients(fit: Fit, indicator: str) -> Table:
             )
     return Table(
         "Coefficients: change of the linear predictor per step of the cause",
-        ("cause", "mean", "5 %", "95 %", "one step is", "which means", "prior", "because", "evidence"),
+        (
+            "cause",
+            "mean",
+            "5 %",
+            "95 %",
+            "one step is",
+            "which means",
+            "prior",
+            "because",
+            "evidence",
+        ),
         tuple(rows),
         INTERVAL,
     )
@@ -139,7 +163,7 @@ def _step(fit: Fit, design: Design, term: Term) -> str:
 
 def _place(fit: Fit, factor: Expr, centre: float, sd: float) -> str:
     """Say from where to where a step leads, where the expression can be undone."""
-    inverse = lambda x: x  # noqa: E731 # one of a family of functions, most of which have names
+    inverse: Callable[[float], float] = float
     inner = factor
     if isinstance(factor, Call) and factor.function in _INVERSE and len(factor.arguments) == 1:
         inverse, inner = _INVERSE[factor.function], factor.arguments[0]
@@ -248,7 +272,8 @@ def convergence_words(fit: Fit, indicator: str) -> str:
     str
     """
     component = next(" + ".join(c) for c in fit.components if indicator in c)
-    row = fit.diagnose().table.set_index("component").loc[component]
+    table = fit.diagnose().table
+    (row,) = table[table["component"] == component].to_dict("records")
     verdict = str(row["verdict"])
     if verdict == "not sampled":
         return str(row["advice"])
@@ -341,12 +366,13 @@ def set_aside(fit: Fit) -> tuple[Table, Table]:
     differences: list[tuple[Any, ...]] = []
     for name, design in fit.designs.items():
         label = fit.twin.label(name)
-        for row in design.accounting.itertuples():
-            reasons.append((label, design.rows, row.reason, int(row.rows)))
+        for row in design.accounting.to_dict("records"):
+            reasons.append((label, design.rows, row["reason"], int(row["rows"])))
         compared = compare_set_aside(fit.panel, design.used)
         gap = compared["difference in sds"].abs()
-        for other, row in compared[(gap >= _NOTABLE) & np.isfinite(gap)].iterrows():
-            shown = str(other)
+        compared = compared[(gap >= _NOTABLE) & np.isfinite(gap)].reset_index()
+        for row in compared.to_dict("records"):
+            shown = str(row["indicator"])
             if shown in fit.twin.indicators:
                 shown = fit.twin.label(shown)
             differences.append(

@@ -86,7 +86,9 @@ class _Figures:
         self.svg["graph"] = Markup(twin.graph.draw().svg)
         for name in self.fit.designs:
             label = twin.label(name)
-            self._add(f"coefficients {name}", plot_coefficients(self.fit, name), f"Causes of {label}")
+            self._add(
+                f"coefficients {name}", plot_coefficients(self.fit, name), f"Causes of {label}"
+            )
             self._add(f"priors {name}", plot_priors(self.fit, name), f"Priors of {label}")
             if name in self.gathered.checks:
                 check = self.gathered.checks[name]

@@ -58,7 +58,9 @@ def intervention_words(twin: Twin, one: Intervention) -> str:
     shown = _shown(twin, one.indicator)
     uncertain = isinstance(one.value, Prior)
     text = str(one.value) if isinstance(one.value, Prior) else declared(one.value * shown.factor)
-    unit, change = (" (in its own unit)",) * 2 if uncertain else (f" {shown.unit}", f" {shown.difference}")
+    unit, change = (
+        (" (in its own unit)",) * 2 if uncertain else (f" {shown.unit}", f" {shown.difference}")
+    )
     match one.verb:
         case "do":
             what = f"{shown.label}: set to {text}{unit}"

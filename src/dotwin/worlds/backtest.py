@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dotwin.panel import Panel
     from dotwin.worlds.run import Run
 
-__all__ = ["Backtest", "Calibration", "backtest"]
+__all__ = ["Backtest", "Calibration", "backtest", "forecasts", "planned"]
 
 Floats = NDArray[np.float64]
 
@@ -292,10 +292,10 @@ def backtest(
     if not parts:
         raise DataError("no value was recorded in the periods that were forecast.")
     scores = pd.concat(parts, ignore_index=True)
-    lost = int(scores["crps"].isna().sum())
-    if lost:
-        notes.append(f"{lost} forecasts could not be computed and are left out")
-        scores = scores[scores["crps"].notna()].reset_index(drop=True)
+    unknown = scores["crps"].isna() | scores["log_score"].isna()
+    if unknown.any():
+        notes.append(f"{int(unknown.sum())} forecasts could not be computed and are left out")
+        scores = scores[~unknown].reset_index(drop=True)
     names = dict.fromkeys(scores["indicator"])
     return Backtest(
         scores=scores,
@@ -327,16 +327,38 @@ def _scored_from(
         chains=REFIT_CHAINS,
         seed=_seed(fit, cut, "fit"),
     )
-    run = _planned(earlier, panel, cut, ahead, draws, _seed(fit, cut, "simulate"))
+    run = planned(earlier, panel, cut, ahead, draws, _seed(fit, cut, "simulate"))
     rng = np.random.default_rng(_seed(fit, cut, "jitter"))
-    values, density = _forecasts(run, panel, cut, ahead)
+    values, density = forecasts(run, panel, cut, ahead)
     for name in values:
         for t in range(ahead):
             yield from _scored(run, panel, cut, t, name, values[name], density[name], rng)
 
 
-def _planned(fit: Fit, panel: Panel, cut: int, ahead: int, draws: int, seed: int) -> Run:
-    """Plan forecasts in which given inputs take the values that they then had."""
+def planned(
+    fit: Fit,
+    panel: Panel,
+    cut: int,
+    ahead: int,
+    draws: int,
+    seed: int,
+    start: Panel | None = None,
+) -> Run:
+    """Plan forecasts in which given inputs take the values that they then had.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a panel that ends where the forecasts start.
+    panel : Panel
+        With what came later.
+    cut : int
+        Position of the first period that is forecast.
+    ahead : int
+    draws, seed : int
+    start : Panel, optional
+        Other units to forecast, up to the same period; the fit's own unless given.
+    """
     from dataclasses import replace
 
     from dotwin.worlds.run import plan
@@ -347,7 +369,7 @@ def _planned(fit: Fit, panel: Panel, cut: int, ahead: int, draws: int, seed: int
         scenarios=(),
         seed=seed,
         draws=draws,
-        panel=None,
+        panel=start,
         inputs=None,
         new_groups="population",
         carry_forward=0,
@@ -360,10 +382,19 @@ def _planned(fit: Fit, panel: Panel, cut: int, ahead: int, draws: int, seed: int
     return replace(run, start=replace(run.start, givens=givens))
 
 
-def _forecasts(
+def forecasts(
     run: Run, panel: Panel, cut: int, ahead: int
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Floats]]:
-    """Simulate; return draws (draw, unit, period) and log mean densities of what happened."""
+    """Simulate, and weigh what happened.
+
+    Returns
+    -------
+    values : dict of str to array, dims (draw, unit, period)
+        Of every indicator with a mechanism.
+    density : dict of str to array, dims (unit, period)
+        Log of the mean density of what happened over draws, each given the causes that the draw
+        simulates; missing where nothing was recorded.
+    """
     engine = run.engine()
     chains, each, units, _ = run.shape
     names = run.twin.stochastic
@@ -380,7 +411,7 @@ def _forecasts(
                 with np.errstate(all="ignore"):
                     each_draw = response.log_density(then[name][:, t])
                     log_sum = np.logaddexp.reduce(each_draw, axis=0)
-                density[name][:, t] = np.logaddexp(density[name][:, t], log_sum)
+                    density[name][:, t] = np.logaddexp(density[name][:, t], log_sum)
     return values, {name: d - np.log(chains * each) for name, d in density.items()}
 
 

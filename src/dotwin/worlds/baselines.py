@@ -54,6 +54,8 @@ class History:
     ends : tuple of float
     categories : int
         Number of categories of an ordinal indicator.
+    groups : int array, dims (unit,), optional
+        Units of one group have one history: that of the group.
     """
 
     kind: str
@@ -63,6 +65,7 @@ class History:
     out_of: float = 1.0
     ends: tuple[float, ...] = ()
     categories: int = 0
+    groups: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +138,7 @@ def baseline(history: History, method: Method, horizon: int) -> Baseline:
     top, bottom = _parts(history)
     pooled = np.nansum(top) / max(np.nansum(np.where(np.isfinite(top), bottom, np.nan)), 1e-12)
     rule = _Around(history.kind, pooled, float(np.nanmean(bottom)))
-    centre_now, centre_then, rows = _centres(top, bottom, rule, method, horizon)
+    centre_now, centre_then, rows = _centres(top, bottom, rule, method, horizon, history.groups)
     atoms = _Atoms.of(history)
     inside = rows & atoms.interior(history.values)
     if inside.sum() > ROWS:
@@ -197,13 +200,20 @@ def _parts(history: History) -> tuple[Floats, Floats]:
 
 
 def _centres(
-    top: Floats, bottom: Floats, rule: _Around, method: Method, horizon: int
+    top: Floats,
+    bottom: Floats,
+    rule: _Around,
+    method: Method,
+    horizon: int,
+    groups: NDArray[np.intp] | None = None,
 ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Return the predictor of the forecast, those of the past's forecasts, and which count."""
     known = np.isfinite(top)
     a, b = np.where(known, top, 0.0), np.where(known, bottom, 0.0)
     if method == "own history":
         total, weight = a.sum(axis=1), b.sum(axis=1)
+        if groups is not None:
+            total, weight = (np.bincount(groups, part)[groups] for part in (total, weight))
         # Each past value is forecast from the unit's others, so that the spread is honest.
         then = rule.centre(total[:, None] - a, weight[:, None] - b)
         several = known & (known.sum(axis=1, keepdims=True) > 1)

@@ -29,6 +29,8 @@ __all__ = ["Contrast", "contrast"]
 
 Of = Literal["expected", "realised"]
 Worse = Literal["higher", "lower"]
+#: What all else is for, in this order.
+_ENDS = ("outcome", "utilization", "safeguarding", "quality", "cost")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -208,11 +210,18 @@ class Contrast:
         return table[kept].rename(columns={"mean": "harm"})
 
     def _headline(self) -> str:
-        """Return the outcome that a sentence is about: the last in the order of causes."""
+        """Return the outcome that a sentence is about: an end, else the last effect."""
         changed = set(self.futures.program(self.name).changes)
         order = [n for n in self.futures.twin.graph.order() if n in self.outcomes]
-        others = [name for name in order if name not in changed]
-        return (others or order)[-1]
+        others = [name for name in order if name not in changed] or order
+        indicators = self.futures.twin.indicators
+
+        def weight(name: str) -> tuple[bool, int]:
+            domain = indicators[name].domain
+            return domain in _ENDS, -_ENDS.index(domain) if domain in _ENDS else 0
+
+        best: str = max(reversed(others), key=weight)
+        return best
 
     def __repr__(self) -> str:
         if not self.outcomes:
@@ -356,12 +365,12 @@ def _needed(futures: Futures, outcomes: tuple[str, ...]) -> tuple[str, ...]:
         one = futures.twin.indicators[name]
         extra = [one.trials, one.weight]
         extra += sorted(parse(one.exposure).names()) if one.exposure else []
-        found |= dict.fromkeys(other for other in extra if other in futures.draws)
+        found |= dict.fromkeys(other for other in extra if other and other in futures.draws)
     for threshold in futures.twin.thresholds.values():
         names = parse(threshold.of).names()
         if names & set(outcomes):
             found |= dict.fromkeys(n for n in sorted(names) if n in futures.draws)
-    return tuple(str(n) for n in found if n is not None)
+    return tuple(found)
 
 
 def _realised(

@@ -148,7 +148,13 @@ def _identified(
     both = [name for name in one.changes if name in other.changes and name not in changed]
     setting = f" Both scenarios change {', '.join(both)} alike." if both else ""
     if not failed:
-        reasons = dict.fromkeys(verdict.reason for verdict in found.values())
+        reasons = list(dict.fromkeys(verdict.reason for verdict in found.values()))
+        if len(reasons) > 1:
+            labels = futures.twin.label
+            reasons = [
+                f"on the declared graph, nothing unrecorded moves both "
+                f"{' or '.join(map(labels, changed))} and any of {', '.join(map(labels, found))}"
+            ]
         return Verdict("yes", " ".join(map(_sentence, reasons)) + setting)
     text = "; ".join(f"{futures.twin.label(y)}: {verdict.reason}" for y, verdict in failed.items())
     if NO_HIDDEN_CAUSES in assume:
@@ -185,13 +191,12 @@ def _backtested(fit: Fit, outcomes: tuple[str, ...]) -> Verdict:
     backtest = fit.notes.get("backtest")
     if backtest is None:
         return Verdict("unknown", "Not backtested.")
-    verdicts = [backtest.verdict(name) for name in outcomes if name in backtest.indicators]
-    if not verdicts:
-        return Verdict("unknown", "Not backtested for these outcomes.")
-    status: Status = "yes" if all(one.calibrated for one in verdicts) else "unknown"
-    if any(one.status == "not calibrated" for one in verdicts):
-        status = "no"
-    return Verdict(status, " ".join(one.sentence for one in verdicts))
+    scored = [name for name in outcomes if name in backtest.indicators]
+    if not scored:
+        return Verdict("unknown", "None of the outcomes is among those backtested.")
+    found = {backtest.verdict(name).status for name in scored}
+    status: Status = "yes" if found == {"calibrated"} else "unknown"
+    return Verdict("no" if "not calibrated" in found else status, backtest.sentence)
 
 
 def refuse(licence: Licence, outcomes: tuple[str, ...]) -> None:

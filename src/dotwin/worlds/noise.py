@@ -231,9 +231,9 @@ def prior_quantile(prior: Prior, v: NDArray[np.float64]) -> NDArray[np.float64]:
         case "student_t":
             return a[1] + a[2] * student(a[0])
         case "half_normal":
-            return -a[0] * special.ndtri(half)
+            return np.asarray(-a[0] * special.ndtri(half), dtype=float)
         case "half_student_t":
-            return -a[1] * special.stdtrit(a[0], half)
+            return np.asarray(-a[1] * special.stdtrit(a[0], half), dtype=float)
         case "exponential":
             return outer(-np.log1p(-tail), -np.log(tail)) / a[0]
         case "gamma":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -80,7 +79,8 @@ class PriorPredictive:
         -------
         DataFrame
             A row per indicator and statistic: ``observed``, ``median`` and interval of the
-            simulated panels, and ``inside``: whether the interval holds the observed value. Shares, where the indicator has trials.
+            simulated panels, and ``inside``: whether the interval holds the observed
+            value. Shares, where the indicator has trials.
         """
         import pandas as pd
 
@@ -109,10 +109,6 @@ class PriorPredictive:
             named = [f"{r.statistic} of {r.indicator}" for r in outside.head(5).itertuples()]
             text += f". Outside: {', '.join(named)}" + (" …" if len(outside) > 5 else "")
         return f"{text}."
-
-    def plot(self) -> Any:
-        """Draw the real panel over the made-up ones."""
-        return importlib.import_module("dotwin.plots").plot_prior_predictive(self)
 
 
 def _describe(values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

@@ -15,6 +15,7 @@ from dotwin.errors import DataError, SpecificationError
 from dotwin.worlds.aggregate import UnitStates
 from dotwin.worlds.engine import Engine
 from dotwin.worlds.machine import Machine, align, new_groups_of, refuse_new_groups
+from dotwin.worlds.noise import tail_noise, uniform, unit_numbers
 from dotwin.worlds.program import Program, chosen_scenarios, compile_programs
 from dotwin.worlds.start import Start, future_periods, gather_start
 
@@ -63,6 +64,8 @@ class Run:
         Groups whose effects are drawn from the population, by level.
     drawn_starts : dict of str to int
         How many starting values are missing in the panel and drawn from their causes.
+    borrowed : tuple of str
+        New units without a past, whose last states are those of fitted units, drawn anew per draw.
     """
 
     fit: Fit
@@ -77,6 +80,7 @@ class Run:
     imputed: Mapping[tuple[str, int, int], NDArray[np.float64]]
     new_groups: Mapping[str, tuple[str, ...]]
     drawn_starts: Mapping[str, int]
+    borrowed: tuple[str, ...] = ()
 
     @property
     def twin(self) -> Twin:
@@ -190,11 +194,17 @@ def plan(
         new_groups={},
         drawn_starts={},
     )
-    run = _without_unstartable(run, values)
     found = new_groups_of(run.machine.mechanisms)
     if new_groups is None:
         refuse_new_groups(found)
-    return replace(run, new_groups=found, drawn_starts=_drawn_starts(run))
+    run = _with_borrowed_starts(run)
+    run = _without_unstartable(run, values)
+    return replace(
+        run,
+        new_groups=new_groups_of(run.machine.mechanisms),
+        drawn_starts=_drawn_starts(run),
+        borrowed=tuple(unit for unit in run.borrowed if unit in run.start.members.units),
+    )
 
 
 def _same_twin(twin: Twin, panel: Panel) -> None:
@@ -251,6 +261,45 @@ def _imputed(
     return found
 
 
+def _with_borrowed_starts(run: Run) -> Run:
+    """Let new units without a past start like a fitted unit, drawn anew for each draw."""
+    if run.future.frequency is None or run.panel is run.fit.panel:
+        return run
+    lacking = run.engine().unstartable()
+    known = set(map(str, run.fit.panel.units))
+    units = run.start.members.units
+    modelled = [name for name in lacking if not run.twin.indicators[name].is_given]
+    new = [
+        u
+        for u, unit in enumerate(units)
+        if unit not in known and any(bool(lacking[name][u]) for name in modelled)
+    ]
+    if not new:
+        return run
+    past, fitted = run.start.past, run.fit.panel
+    columns = range(past - past // 2, past)
+    donors = {
+        name: fitted.values(name)[:, [column - past for column in columns]]
+        for name in run.twin.indicators
+        if not run.twin.indicators[name].is_given and name in fitted.indicators
+        if len(fitted.period_labels) >= past // 2
+    }
+    complete = np.flatnonzero(
+        np.all([np.isfinite(donors[name]).all(axis=1) for name in modelled], axis=0)
+    )
+    if complete.size == 0:
+        return run
+    imputed = dict(run.imputed)
+    for u in new:
+        v = tail_noise(run.seed, "start", run.machine.draws, unit_numbers([units[u]]), 0)[:, 0]
+        chosen = complete[np.floor(uniform(v) * complete.size).astype(np.intp)]
+        for name, states in donors.items():
+            for k, column in enumerate(columns):
+                if np.isnan(run.start.facts[name][u, column]):
+                    imputed[(name, u, column)] = states[chosen, k]
+    return replace(run, imputed=imputed, borrowed=tuple(units[u] for u in new))
+
+
 def _without_unstartable(run: Run, values: Mapping[str, NDArray[np.float64]]) -> Run:
     """Leave out units that lack a starting value which cannot be drawn."""
     if run.future.frequency is None:
@@ -275,8 +324,19 @@ def _without_unstartable(run: Run, values: Mapping[str, NDArray[np.float64]]) ->
         run,
         start=start,
         machine=_machine(run.fit, run.panel, start, values, run.machine.draws),
-        imputed=_imputed(run.fit, run.panel, start, values),
+        imputed=_moved(run, start),
     )
+
+
+def _moved(run: Run, start: Start) -> dict[tuple[str, int, int], NDArray[np.float64]]:
+    """Keep the draws of missing facts of the units that stay."""
+    place = {unit: u for u, unit in enumerate(start.members.units)}
+    before = run.start.members.units
+    return {
+        (name, place[before[u]], column): values
+        for (name, u, column), values in run.imputed.items()
+        if before[u] in place
+    }
 
 
 def _drawn_starts(run: Run) -> dict[str, int]:

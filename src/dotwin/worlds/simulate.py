@@ -168,13 +168,22 @@ def _notes(run: Run, undefined: dict[str, int]) -> tuple[str, ...]:
     if read and run.future.frequency is not None:
         notes.append(f"given {', '.join(twin.label(name) for name in read)} as held or supplied")
     for reason, units in run.start.left_out:
-        notes.append(f"{len(units)} units are left out: {reason}")
+        notes.append(f"{_counted(len(units), 'unit')} left out: {reason}")
     if run.start.carried:
-        notes.append(f"{len(run.start.carried)} units start from a state before the last period")
+        carried = _counted(len(run.start.carried), "unit")
+        notes.append(f"{carried} started from a state before the last period")
     for level, names in run.new_groups.items():
-        notes.append(f"the effects of {len(names)} new groups of {level} are drawn")
+        notes.append(f"{_counted(len(names), f'new {level}')} drawn from the population")
+    if run.borrowed:
+        borrowed = _counted(len(run.borrowed), f"new {twin.unit}")
+        notes.append(f"{borrowed} started from last states of fitted ones, drawn anew per draw")
     for name, count in run.drawn_starts.items():
-        notes.append(f"{count} missing last values of {twin.label(name)} are drawn from its causes")
+        last = _counted(
+            count,
+            f"missing last value of {twin.label(name)}",
+            f"missing last values of {twin.label(name)}",
+        )
+        notes.append(f"{last} drawn from its causes")
     few = len(run.fit.panel.period_labels) < _FEW_PERIODS
     shaken = [n for n, m in run.machine.mechanisms.items() if m.equation.main.period]
     if few and shaken and run.future.frequency is not None:
@@ -187,3 +196,8 @@ def _notes(run: Run, undefined: dict[str, int]) -> tuple[str, ...]:
             f"{count:,} values of {twin.label(name)} could not be computed and are missing"
         )
     return tuple(notes)
+
+
+def _counted(count: int, one: str, many: str | None = None) -> str:
+    """Say how many things something happens to."""
+    return f"1 {one} is" if count == 1 else f"{count:,} {many or one + 's'} are"

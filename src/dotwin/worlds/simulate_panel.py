@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dotwin.errors import DataError, SpecificationError, nearest
+from dotwin.errors import DataError, Problem, SpecificationError, nearest
 from dotwin.spec.expressions import parse
 from dotwin.spec.interventions import do
 from dotwin.worlds.engine import Engine
@@ -48,6 +48,8 @@ _BURN_IN = 40
 _ATTEMPTS = 100
 #: A value beyond this is an explosion, whatever its unit.
 _EXPLODED = 1e12
+#: A positive value below this is a collapse, whatever its unit.
+_COLLAPSED = 1e-12
 
 
 def simulate_panel(
@@ -343,13 +345,25 @@ def _draw(
         n: parameters(d.equation, d.reference, d.group_names, d.period_names)
         for n, d in designs.items()
     }
-    accepted = {one.name for several in listed.values() for one in several}
-    accepted |= {f"{name}.loading" for name in frame.twin.hidden_causes}
-    for name in fixed:
+    known = {one.name: one for several in listed.values() for one in several}
+    accepted = {*known, *(f"{name}.loading" for name in frame.twin.hidden_causes)}
+    problems = []
+    for name, value in fixed.items():
         if name not in accepted:
-            raise SpecificationError(
-                f"parameters: no mechanism has '{name}'. {nearest(name, accepted)}"
+            problems.append(
+                Problem("parameters", f"no mechanism has '{name}'. {nearest(name, accepted)}")
             )
+        elif name in known and np.shape(value) not in ((), known[name].shape):
+            labels = ", ".join(str(label) for names in known[name].coords for label in names)
+            problems.append(
+                Problem(
+                    f"parameters > {name}",
+                    f"has the shape {np.shape(value)}; the parameter has {known[name].shape}"
+                    + (f": {labels}." if len(known[name].coords) == 1 else "."),
+                )
+            )
+    if problems:
+        raise SpecificationError(problems)
     truth: dict[str, NDArray[np.float64]] = {}
     before: dict[str, NDArray[np.float64]] = {}
     for child, several in listed.items():
@@ -492,6 +506,12 @@ def _refuse_explosion(twin: Twin, name: str, values: NDArray[np.float64]) -> Non
     unknown = np.isnan(values) if one.when is None or one.otherwise is not None else False
     if bool(np.any(unknown | (np.abs(np.nan_to_num(values)) > _EXPLODED))):
         raise FloatingPointError(f"{twin.label(name)} leaves all bounds.")
+    if one.family in ("beta", "gamma", "lognormal"):
+        # On a logarithmic scale a value next to 0 is an explosion too: its own lag keeps it there.
+        ended = (values == 0.0) & bool(one.zeros or one.ends)
+        near = (np.abs(values) < _COLLAPSED) & ~ended
+        if bool(np.any(near)):
+            raise FloatingPointError(f"{twin.label(name)} collapses to 0.")
 
 
 def _program(twin: Twin, at_start: Mapping[str, float], periods: int) -> Program:

@@ -302,9 +302,12 @@ def _with_inputs(
         table[unit_column] = table[unit_column].astype(str)
     if period_column in keys:
         table[period_column] = [future.position(_as_date(v)) for v in table[period_column].tolist()]
-    if table.duplicated(keys).any() or (not keys and len(table) != 1):
+    if len(table) > 1 and (not keys or bool(table.duplicated(keys).any())):
         raise DataError("inputs: more than one row for a unit and period.")
-    axes = {unit_column: list(start.members.units), period_column: list(range(len(future)))}
+    axes: dict[str | None, list[Any]] = {
+        unit_column: list(start.members.units),
+        period_column: list(range(len(future))),
+    }
     full = pd.MultiIndex.from_product([axes[k] for k in keys], names=keys) if keys else None
     found = dict(start.givens)
     for column, name in names.items():

@@ -177,7 +177,25 @@ CASES: dict[str, tuple[Draw, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=list(CASES))
+#: Together these take every path through the kernels once; the others take their combinations.
+FEW = (
+    "normal, walk",
+    "normal, log link, at least",
+    "student_t",
+    "gamma, hurdle",
+    "beta, percentage, ends",
+    "binomial, inflated",
+    "beta_binomial, at least",
+    "negative_binomial, hurdle, at least",
+    "ordinal",
+    "every prior",
+)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in CASES],
+)
 def case(request: pytest.FixtureRequest) -> Case:
     draw, indicator = CASES[request.param]
     design = mechanism(table(7, draw), **indicator)

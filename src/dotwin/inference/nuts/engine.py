@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,8 @@ __all__ = ["NutsEngine"]
 
 Floats = NDArray[np.float64]
 
-#: With more groups than this the parametrisation is chosen by a short run.
-_MANY_GROUPS = 100
-_PILOT_TUNE, _PILOT_DRAWS = 300, 200
-_MOST_DOUBLINGS = 3
+#: A mechanism of more rows than this keeps a core busy by itself.
+_MANY_ROWS = 4000
 #: What nutpie calls its statistics, by the name that they have here.
 _STATISTICS = {
     "diverging": "diverging",
@@ -41,8 +40,9 @@ class NutsEngine:
     ----------
     target_accept : float
         Acceptance that the step size aims at.
-    cores : int
-        Chains that run side by side.
+    cores : int, optional
+        Chains that run side by side. Unless given, as many as there are cores for a mechanism of
+        many rows and one for others, whose evaluations are too short to share the interpreter.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class NutsEngine:
     """
 
     target_accept: float = 0.85
-    cores: int = 1
+    cores: int | None = None
     name: str = "nuts"
 
     def accepts(self, component: Component) -> bool:
@@ -79,7 +79,8 @@ class NutsEngine:
 
         began = time.perf_counter()
         progress(0.0, "preparing")
-        layout, doublings = self._piloted(build_layout(component.designs[0]), component, settings)
+        design = component.designs[0]
+        layout = build_layout(design)
 
         def report(chains: list[Any]) -> None:
             done = sum(chain.finished_draws for chain in chains)
@@ -87,18 +88,18 @@ class NutsEngine:
             diverged = sum(chain.divergences for chain in chains)
             progress(done / whole, f"{diverged} divergences" if diverged else "sampling")
 
+        abreast = os.cpu_count() if design.rows > _MANY_ROWS else 1
         trace = nutpie.sample(
             _model(layout),
             draws=settings.draws,
             tune=settings.tune,
             chains=settings.chains,
-            cores=self.cores,
+            cores=self.cores or abreast,
             seed=settings.seed,
             save_warmup=False,
             progress_bar=False,
             progress_callback=report,
             target_accept=self.target_accept,
-            extra_doublings=doublings,
         )
         points = trace["posterior"]["point"].values
         statistics = {
@@ -111,59 +112,6 @@ class NutsEngine:
             engine=self.name,
             seconds=time.perf_counter() - began,
         )
-
-    def _piloted(
-        self, layout: Layout, component: Component, settings: Settings
-    ) -> tuple[Layout, int]:
-        """Choose the parametrisation of many groups, and the length of steps, by a short run.
-
-        Where a mechanism has thousands of groups, a parametrisation that is a little off makes the
-        energy drift with their spread. With the weight that each group's posterior asks for, the
-        volume of its effect does not depend on the spread, and the drift is gone. A slow direction
-        among thousands of quick ones does not stop a trajectory from turning back too early: it is
-        then doubled further, as often as the slowest parameter asks for.
-        """
-        many = [
-            one.name
-            for one in layout.listed
-            if one.kind == "effects" and one.shape[-1] > _MANY_GROUPS
-        ]
-        if not many:
-            return layout, 0
-        import nutpie
-        from arviz_stats.base.array import array_stats
-
-        trace = nutpie.sample(
-            _model(layout),
-            draws=_PILOT_DRAWS,
-            tune=_PILOT_TUNE,
-            chains=1,
-            cores=1,
-            seed=settings.seed,
-            save_warmup=False,
-            progress_bar=False,
-            target_accept=self.target_accept,
-        )
-        values = layout.constrain(trace["posterior"]["point"].values)
-        sds = {one.name: one.sd for one in layout.listed}
-        centrings = dict(layout.centrings)
-        for name in many:
-            effects = values[name].reshape((_PILOT_DRAWS, len(centrings[name]), -1))
-            spread = np.square(values[sds[name]]).reshape((_PILOT_DRAWS, -1)).mean(axis=0)
-            known = np.clip(1.0 - effects.var(axis=0) / spread[:, None], 0.0, 1.0)
-            centrings[name] = [
-                replace(how, weight=weight, pull=weight)
-                for how, weight in zip(centrings[name], known, strict=True)
-            ]
-        slowest = min(
-            float(np.min(array_stats.ess(values[one.name].reshape((1, _PILOT_DRAWS, -1)), 0, 1)))
-            for one in layout.listed
-            if one.kind in ("free", "dispersion")
-        )
-        # Effective draws grow with the square of a trajectory's length.
-        doublings = round(0.5 * np.log2(_PILOT_DRAWS / 2.0 / max(slowest, 1.0)))
-        layout = build_layout(component.designs[0], centrings)
-        return layout, min(max(doublings, 0), _MOST_DOUBLINGS)
 
 
 def _model(layout: Layout) -> Any:
