@@ -223,7 +223,7 @@ class TestNursingHomeQuarters:
 
     def test_pools_by_home_only_where_homes_have_enough_to_pool(self, quarters: Twin) -> None:
         pooled = {n for n in quarters.stochastic if "home" in quarters.indicators[n].pooling}
-        assert pooled == {"rn_hprd", "citing_surveys"}
+        assert pooled == {"citing_surveys"}
 
     def test_admits_what_the_table_cannot_show(self, quarters: Twin) -> None:
         for words in ("574 homes", "clean inspection", "not identified", "extrapolates"):

@@ -33,7 +33,9 @@ def test_it_is_small_and_was_run_from_top_to_bottom(stored):
     assert [cell.execution_count for cell in _code(stored)] == list(
         range(1, len(_code(stored)) + 1)
     )
-    assert not [one for cell in _code(stored) for one in cell.outputs if one.get("name") == "stderr"]
+    assert not [
+        one for cell in _code(stored) for one in cell.outputs if one.get("name") == "stderr"
+    ]
 
 
 @pytest.mark.slow

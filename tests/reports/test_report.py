@@ -233,3 +233,21 @@ def test_report_leaves_nothing_half_written(tmp_path: Path, monkeypatch) -> None
         dw.report(small_fit(False), path=path)
     assert path.read_text(encoding="utf-8") == "the old one"
     assert [one.name for one in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_backtest_decides_whether_the_future_is_like_the_past(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from tests.plots.test_backtest import made_up
+
+    fit = small_fit(False)
+    tested = replace(fit, notes={"backtest": made_up()})
+    futures = replace(small_futures(False), run=replace(small_futures(False).run, fit=tested))
+    path = dw.report(tested, futures, path=tmp_path / "report.html")
+    content = json.loads(path.with_name("summary.json").read_text(encoding="utf-8"))
+    (belief,) = [b for b in content["beliefs"] if "goes on to hold" in b["claim"]]
+    assert belief["status"] != "not tested"
+    assert content["backtest"]["done"]
+    text = words(Page(path.read_text(encoding="utf-8")).text)
+    assert "Did past forecasts hold what they promised?" in text
+    assert "falls & slips" in text

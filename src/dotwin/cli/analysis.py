@@ -90,7 +90,7 @@ def demonstrate(out: Path) -> Path:
     twin = dw.read_twin("workforce_pressure")
     panel = twin.simulate_panel(units=_DEMO_UNITS, periods=_DEMO_PERIODS, seed=_DEMO_SEED)
     typer.echo(f"Simulated from the twin '{twin.name}', with known truth: {panel.quality.headline}")
-    plan = Plan(out, 500, 4, _DEMO_SEED, 6, "auto", False)
+    plan = Plan(out, 1000, 4, _DEMO_SEED, 6, "auto", False)
     return _carry_out(panel, plan)
 
 

@@ -288,12 +288,14 @@ def _same_mechanisms(fit: Fit) -> Belief:
         return Belief(claim, "cannot be tested", "There is one period only.")
     if backtest is None:
         return Belief(claim, "not tested", "The forecasts were not backtested.")
-    sentence = str(getattr(backtest, "sentence", "") or str(backtest).splitlines()[0])
-    return Belief(
-        claim,
-        "weakly supported",
-        f"{sentence} Past forecasts say how it was, not that it stays so.",
-    )
+    found = {backtest.verdict(name).status for name in backtest.indicators}
+    status: Status = "weakly supported"
+    if "not calibrated" in found:
+        status = "contradicted"
+    elif found == {"calibrated"}:
+        status = "tested and not contradicted"
+    why = f"{backtest.sentence} Past forecasts say how it was, not that it stays so."
+    return Belief(claim, status, why)
 
 
 def _known_parameters(fit: Fit) -> bool:

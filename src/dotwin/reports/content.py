@@ -25,6 +25,7 @@ from dotwin.reports.words import listed
 if TYPE_CHECKING:
     from dotwin.inference.fit import Fit
     from dotwin.worlds import Futures
+    from dotwin.worlds.backtest import Backtest
 
 __all__ = ["Gathered", "gather", "plain"]
 
@@ -299,18 +300,46 @@ def _traits(fit: Fit) -> dict[str, Table]:
     }
 
 
-def _backtest(backtest: Any) -> dict[str, Any]:
+def _backtest(backtest: Backtest | None) -> dict[str, Any]:
     if backtest is None:
-        return {"done": False, "sentence": "Not backtested.", "table": None}
-    sentence = str(getattr(backtest, "sentence", "") or str(backtest).splitlines()[0])
-    frame = getattr(backtest, "table", None)
-    table = None
-    if frame is not None:
-        frame = frame.reset_index() if frame.index.name else frame
-        table = from_frame(
-            frame, "Forecasts against what then happened", [(str(c), str(c)) for c in frame.columns]
-        )
-    return {"done": True, "sentence": sentence, "table": table}
+        return {"done": False, "sentence": "Not backtested.", "notes": [], "verdicts": None}
+    verdicts = [backtest.verdict(name) for name in backtest.indicators]
+    scores = backtest.table.copy()
+    scores["indicator"] = [backtest.labels[name] for name in scores["indicator"]]
+    return {
+        "done": True,
+        "sentence": backtest.sentence,
+        "notes": list(backtest.notes),
+        "verdicts": Table(
+            "Did past forecasts hold what they promised?",
+            ("indicator", "verdict", "80 % intervals held, %", "standard error, %", "cases"),
+            tuple(
+                (
+                    backtest.labels[one.indicator],
+                    one.status,
+                    100 * one.coverage,
+                    100 * one.error,
+                    one.cases,
+                )
+                for one in verdicts
+            ),
+        ),
+        "scores": from_frame(
+            scores,
+            "Scores beside simpler methods, with standard errors clustered by unit",
+            [
+                ("indicator", "indicator"),
+                ("horizon", f"{backtest.frequency}s ahead"),
+                ("method", "method"),
+                ("n", "cases"),
+                ("log_score", "log score"),
+                ("crps", "CRPS"),
+                ("crps_se", "its error"),
+                ("gain_of_model", "model's gain in log score"),
+                ("gain_se", "its error"),
+            ],
+        ),
+    }
 
 
 def _unknown(fit: Fit, futures: Futures | None) -> list[str]:

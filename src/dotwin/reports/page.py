@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotwin.plots import (
     as_svg,
+    plot_backtest,
     plot_check,
     plot_coefficients,
     plot_contrast,
@@ -97,6 +98,9 @@ class _Figures:
                 self._add(
                     f"convergence {name}", plot_convergence(self.fit, name), f"Chains of {label}"
                 )
+        backtest = self.fit.notes.get("backtest")
+        if backtest is not None:
+            self._add("backtest", plot_backtest(backtest), "Past forecasts")
         if self.futures is not None:
             self._of_futures(self.futures)
         return self.svg

@@ -50,7 +50,7 @@ class NutsEngine:
     'nuts'
     """
 
-    target_accept: float = 0.85
+    target_accept: float = 0.9
     cores: int | None = None
     name: str = "nuts"
 
