@@ -101,10 +101,19 @@ def ranks_of(fit: Any, truth: Any) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def recover(twin: Any, seed: int, *, draws: int, tune: int, chains: int) -> dict[str, Any]:
+def recover(
+    twin: Any,
+    seed: int,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    units: dict[str, int] | None = None,
+    periods: int = PERIODS,
+) -> dict[str, Any]:
     """Simulate one panel, fit it, and look its truth up."""
     began = time.perf_counter()
-    panel = twin.simulate_panel(units=UNITS, periods=PERIODS, seed=seed)
+    panel = twin.simulate_panel(units=units or UNITS, periods=periods, seed=seed)
     simulated = time.perf_counter() - began
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -21,7 +21,7 @@ def test_the_example_runs_as_written(tmp_path, monkeypatch, capsys):
     (example,) = _blocks("python")
     exec(compile(example, "README.md", "exec"), {})
     shown = capsys.readouterr().out
-    assert "Under 'recruit where need is high'" in shown
+    assert "Under 'fill posts'" in shown
     assert "identified: yes" in shown
     assert (tmp_path / "out" / "report.html").stat().st_size > 0
     assert (tmp_path / "out" / "summary.json").stat().st_size > 0

@@ -12,7 +12,15 @@ from dotwin.spec.yaml import read_twin
 
 @pytest.mark.slow
 def test_one_panel_gives_its_truth_back() -> None:
-    found = recover(read_twin("workforce_pressure"), 1, draws=300, tune=400, chains=2)
+    found = recover(
+        read_twin("workforce_pressure"),
+        1,
+        draws=300,
+        tune=400,
+        chains=2,
+        units={"region": 4, "provider": 24},
+        periods=14,
+    )
     rows = pd.DataFrame(found["rows"])
     single = rows[~rows["kind"].str.contains("effects|slopes")]
     # About 100 parameters, whose errors hang together a little: two binomial errors and more.

@@ -218,11 +218,10 @@ def _nest(rows: Rows, codes: dict[str, Codes]) -> None:
     unit = rows.twin.unit
     levels = [level for level in rows.twin.panel.levels if level in codes]
     for level in levels:
-        both = (codes[level] >= 0) & (rows.unit >= 0)
-        if rows.twin.panel.moves == "last":
-            # Rows in the order of time: of a unit's groups the last one stays.
-            both = np.flatnonzero(both)[np.argsort(rows.period[both], kind="stable")]
-        rows.group[level] = _holders(rows, unit, level, rows.unit[both], codes[level][both])
+        known = np.flatnonzero((codes[level] >= 0) & (rows.unit >= 0))
+        # In the order of time, so that of several groups of a unit the last one is known.
+        known = known[np.argsort(rows.period[known], kind="stable")]
+        rows.group[level] = _holders(rows, unit, level, rows.unit[known], codes[level][known])
     for outer, inner in itertools.pairwise(levels):
         both = (rows.group[inner] >= 0) & (rows.group[outer] >= 0)
         _holders(rows, inner, outer, rows.group[inner][both], rows.group[outer][both])
