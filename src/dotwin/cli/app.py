@@ -156,7 +156,7 @@ def run(
     spec: Spec,
     data: Annotated[Path, typer.Option(help="The table: csv or parquet.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    draws: Draws = 1000,
+    draws: Draws = 1500,
     chains: Chains = 4,
     seed: Seed = 1,
     periods: Annotated[

@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 
 from dotwin.mechanisms.design import Design, PredictorDesign
 
-__all__ = ["centring_weights", "moment_variance", "row_information"]
+__all__ = ["average", "centring_weights", "group_weights", "parent_of", "row_information"]
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
-#: What a group sd is taken to be when the data hardly speak of it, on the link scale (in reference
-#: sds of the indicator where the link is the identity).
-SMALL_SD = 0.03
-#: Below this ratio of a group's information to its prior's, a share of centring only lengthens the
-#: funnel at a spread near 0.
-SMALL_RATIO = 0.5
+#: A group sd below its bound at this level would be surprising.
+LEVEL = 0.05
 #: Residuals beyond this many robust sds are drawn in, so that heavy tails are not taken for groups.
 WINSOR = 3.0
 
@@ -38,52 +35,92 @@ def centring_weights(design: Design, arrays: PredictorDesign) -> dict[str, Float
     Returns
     -------
     dict of str to array
-        By level (and 'period'): a weight per group, 1 for centred and 0 for non-centred. With
-        information I of a group and group variance s2, the weight is I s2 / (1 + I s2), and 0
-        where I s2 is small.
+        By level (and 'period'): a weight per group, 1 for centred and 0 for non-centred.
     """
+    predictor = arrays.predictor
     information, residual = row_information(design, arrays)
-    groups: dict[str, tuple[NDArray[np.intp], int]] = {}
-    if arrays.predictor.period:
-        groups["period"] = (design.period, len(design.period_names))
-    for level in arrays.predictor.levels:
-        groups[level] = (arrays.groups[level], len(design.group_names[level]))
-    small = SMALL_SD * design.reference.multiplier
-    held, variance = {}, {}
-    for name, (index, size) in groups.items():
-        held[name] = np.bincount(index, information, size)
-        mean = np.bincount(index, information * residual, size) / np.maximum(held[name], 1e-12)
-        seen = held[name] > 0
-        variance[name] = max(small**2, moment_variance(mean[seen], held[name][seen]))
-        # What the outer groups explain is not the inner ones' spread.
-        residual = residual - mean[index]
-    inner = ""
-    for name in reversed(arrays.predictor.levels):
-        index, size = groups[name]
-        if inner:
-            # An outer group is known only as well as the inner groups' spread lets it be.
-            below, members = groups[inner]
-            seen = held[inner] > 0
-            known = 1.0 / (1.0 / np.maximum(held[inner], 1e-12) + variance[inner])
-            holder = np.zeros(members, dtype=np.intp)
-            holder[below] = index
-            held[name] = np.bincount(holder[seen], known[seen], size)
-        inner = name
-    weights = {}
-    for name in groups:
-        ratio = held[name] * variance[name]
-        weights[name] = np.where(ratio < SMALL_RATIO, 0.0, ratio / (1.0 + ratio))
+    weights: dict[str, Floats] = {}
+    if predictor.period:
+        size = len(design.period_names)
+        held = np.bincount(design.period, information, size)
+        shocks = average(design.period, size, information, residual)
+        weights["period"] = group_weights(shocks, held)
+        # What moves all units of a period together is no unit's own.
+        residual = residual - shocks[design.period]
+    known, away, inside = information, residual, np.arange(design.rows)
+    # Inner groups first: their spread limits what is known of the groups that hold them.
+    for depth in range(len(predictor.levels) - 1, -1, -1):
+        level = predictor.levels[depth]
+        index, size = arrays.groups[level], len(design.group_names[level])
+        of_inner = np.zeros(known.size, dtype=np.intp)
+        of_inner[inside] = index
+        held = np.bincount(of_inner, known, size)
+        mean = average(of_inner, size, known, away)
+        own, holders = mean, 1
+        if depth:
+            # Nor is what the groups share that lie within one outer group.
+            parent = parent_of(arrays, level, predictor.levels[depth - 1], size)
+            holders = int(np.unique(parent).size)
+            own = mean - average(parent, int(parent.max()) + 1, held, mean)[parent]
+        weights[level] = group_weights(own, held, holders)
+        spread = max(_moment_variance(own[held > 0], held[held > 0], holders), 0.0)
+        known, away, inside = held / (1.0 + held * spread), mean, index
     return weights
 
 
-def moment_variance(means: Floats, held: Floats) -> float:
-    """Between-group variance by moments (DerSimonian and Laird 1986)."""
-    if means.size < 3:
+def average(index: Indices, size: int, weights: Floats, values: Floats) -> Floats:
+    """Average values over groups, dims (group,); 0 where a group has none."""
+    held = np.maximum(np.bincount(index, weights, size), 1e-12)
+    return np.asarray(np.bincount(index, weights * values, size) / held)
+
+
+def parent_of(arrays: PredictorDesign, level: str, outer: str, size: int) -> Indices:
+    """Return the outer group of each group of a level."""
+    parent = np.zeros(size, dtype=np.intp)
+    parent[arrays.groups[level]] = arrays.groups[outer]
+    return parent
+
+
+def group_weights(means: Floats, held: Floats, holders: int = 1) -> Floats:
+    """Return I s2 / (1 + I s2) of each group, from estimates with information ``held``.
+
+    s2 is the smallest variance between groups that their scatter leaves plausible: where that is 0,
+    a sampler that held effects to the data would be caught in the funnel of a vanishing sd.
+    ``holders`` is the number of outer groups whose averages have been taken off the estimates.
+    """
+    variance = _least_variance(means[held > 0], held[held > 0], holders)
+    return np.asarray(held * variance / (1.0 + held * variance))
+
+
+def _scatter(means: Floats, held: Floats, freedom: int) -> tuple[float, float]:
+    """Return the weighted scatter of groups and their average information."""
+    total = float(held.sum())
+    centre = float((held * means).sum()) / total
+    scatter = float((held * (means - centre) ** 2).sum())
+    return scatter, max((total - float((held**2).sum()) / total) / freedom, 1e-12)
+
+
+def _least_variance(means: Floats, held: Floats, holders: int) -> float:
+    """Return a lower bound of the variance between groups.
+
+    Their weighted scatter is 1 + I s2 times a chi-squared number, with an average information I.
+    """
+    from scipy.special import chdtri
+
+    freedom = means.size - holders
+    if freedom < 1:
         return 0.0
-    total = held.sum()
-    centre = (held * means).sum() / total
-    excess = (held * (means - centre) ** 2).sum() - (means.size - 1)
-    return float(excess / (total - (held**2).sum() / total))
+    scatter, information = _scatter(means, held, freedom)
+    return max(scatter / float(chdtri(freedom, LEVEL)) - 1.0, 0.0) / information
+
+
+def _moment_variance(means: Floats, held: Floats, holders: int) -> float:
+    """Estimate the variance between groups by moments (DerSimonian and Laird 1986)."""
+    freedom = means.size - holders
+    if freedom < 2:
+        return 0.0
+    scatter, information = _scatter(means, held, freedom)
+    return (scatter / freedom - 1.0) / information
 
 
 def row_information(design: Design, arrays: PredictorDesign) -> tuple[Floats, Floats]:

@@ -21,15 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotwin.mechanisms.design import Design, PredictorDesign
-from dotwin.mechanisms.pooling import moment_variance, row_information
+from dotwin.mechanisms.pooling import (
+    average,
+    centring_weights,
+    group_weights,
+    parent_of,
+    row_information,
+)
 
 __all__ = ["Centring", "centring"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
-
-#: A group sd below its bound at this level would be surprising.
-_LEVEL = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,30 +75,18 @@ def centring(design: Design, arrays: PredictorDesign) -> dict[str, list[Centring
     """
     predictor = arrays.predictor
     information, residual = row_information(design, arrays)
+    weights = centring_weights(design, arrays)
     found: dict[str, list[Centring]] = {}
     terms = tuple(range(len(predictor.terms)))
-    known, away, inside = information, residual, np.arange(design.rows)
-    # Inner groups first: their spread limits what is known of the groups that hold them.
-    for depth in range(len(predictor.levels) - 1, -1, -1):
-        level = predictor.levels[depth]
-        index, size = arrays.groups[level], len(design.group_names[level])
-        of_inner = np.zeros(known.size, dtype=np.intp)
-        of_inner[inside] = index
-        held = np.bincount(of_inner, known, size)
-        mean = np.bincount(of_inner, known * away, size) / np.maximum(held, 1e-12)
-        weight = _weight(mean, held)
-        parents = {outer: _parent(arrays, level, outer, size) for outer in predictor.levels[:depth]}
-        means = _means(index, size, information, arrays.columns)
-        found[level] = [Centring(weight, weight, True, terms, means, parents)]
-        spread = max(moment_variance(mean[held > 0], held[held > 0]), 0.0)
-        known, away, inside = held / (1.0 + held * spread), mean, index
-    if predictor.period:
-        size = len(design.period_names)
-        held = np.bincount(design.period, information, size)
-        mean = np.bincount(design.period, information * residual, size) / np.maximum(held, 1e-12)
-        weight = _weight(mean, held)
-        means = _means(design.period, size, information, arrays.columns)
-        found["period"] = [Centring(weight, weight, True, terms, means, {})]
+    for level, weight in weights.items():
+        index, parents = design.period, {}
+        if level != "period":
+            index = arrays.groups[level]
+            outer = predictor.levels[: predictor.levels.index(level)]
+            parents = {o: parent_of(arrays, level, o, weight.size) for o in outer}
+        means = [average(index, weight.size, information, c) for c in arrays.columns.T]
+        shared = np.array(means).reshape(len(means), weight.size)
+        found[level] = [Centring(weight, weight, True, terms, shared, parents)]
     for level in predictor.slope_levels:
         index, size = arrays.groups[level], len(design.group_names[level])
         found[f"slope_{level}"] = [
@@ -105,41 +96,6 @@ def centring(design: Design, arrays: PredictorDesign) -> dict[str, list[Centring
     return found
 
 
-def _weight(means: Floats, held: Floats) -> Floats:
-    """Return I s2 / (1 + I s2) of each group, from estimates with information ``held``."""
-    variance = _least_variance(means[held > 0], held[held > 0])
-    return np.asarray(held * variance / (1.0 + held * variance))
-
-
-def _least_variance(means: Floats, held: Floats) -> float:
-    """Return a lower bound of the variance between groups.
-
-    Their weighted scatter is 1 + I s2 times a chi-squared number, with an average information I.
-    """
-    from scipy.special import chdtri
-
-    if means.size < 2:
-        return 0.0
-    total = held.sum()
-    centre = (held * means).sum() / total
-    scatter = float((held * (means - centre) ** 2).sum())
-    average = float(total - (held**2).sum() / total) / (means.size - 1)
-    return max(scatter / float(chdtri(means.size - 1, _LEVEL)) - 1.0, 0.0) / max(average, 1e-12)
-
-
-def _means(index: Indices, size: int, information: Floats, columns: Floats) -> Floats:
-    """Average each column over a group's rows, dims (term, group)."""
-    held = np.maximum(np.bincount(index, information, size), 1e-12)
-    sums = [np.bincount(index, information * column, size) for column in columns.T]
-    return np.array(sums).reshape(len(sums), size) / held
-
-
-def _parent(arrays: PredictorDesign, level: str, outer: str, size: int) -> Indices:
-    parent = np.zeros(size, dtype=np.intp)
-    parent[arrays.groups[level]] = arrays.groups[outer]
-    return parent
-
-
 def _slope(
     index: Indices, size: int, information: Floats, residual: Floats, column: Floats, term: int
 ) -> Centring:
@@ -147,5 +103,5 @@ def _slope(
     away = column - (np.bincount(index, information * column, size) / held)[index]
     known = np.bincount(index, information * away**2, size)
     slopes = np.bincount(index, information * away * residual, size) / np.maximum(known, 1e-12)
-    weight = _weight(slopes, np.where(known > 1e-9, known, 0.0))
+    weight = group_weights(slopes, np.where(known > 1e-9, known, 0.0))
     return Centring(weight, weight, False, (term,), np.ones((1, size)), {})
