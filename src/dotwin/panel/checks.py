@@ -294,6 +294,9 @@ def _check_relations(
         floor = _evaluate(one.at_least, checked, twin, groups)
         # Where it is unknown whether the mechanism holds, the value of elsewhere is no offence.
         below = (values < floor) & (holds != 0)
+        if one.zeros is not None:
+            # A zero of its own equation has no floor.
+            below &= values != 0
         if one.otherwise is not None:
             below &= (holds == 1) | (values != one.otherwise)
         checked.flag(

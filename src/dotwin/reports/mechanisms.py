@@ -309,8 +309,8 @@ def convergence_summary(fit: Fit) -> str:
     bad = table.loc[table["verdict"] != "converged", "component"].tolist()
     named = [fit.twin.label(name) for one in bad for name in str(one).split(" + ")]
     return (
-        f"{len(named)} of {len(fit.designs)} mechanisms did not converge, so their numbers are not "
-        f"to be relied on: {listed(named)}."
+        f"{len(named)} of {len(fit.designs)} mechanisms did not converge, so numbers that rest "
+        f"on them are not to be relied on: {listed(named)}."
     )
 
 

@@ -76,17 +76,7 @@ def mechanism(frame: pd.DataFrame, **indicator: Any) -> Design:
         panel={"unit": "provider", "levels": ["region"], "period": frequency},
         indicators={**given, "y": fields},
     )
-    # A panel knows bounds as well, but not yet that a hurdle's zeros may lie below them.
-    free = twin.model_copy(
-        update={
-            "indicators": {
-                **twin.indicators,
-                "y": twin.indicators["y"].model_copy(update={"at_least": None}),
-            }
-        }
-    )
-    panel = read_panel(frame, free)
-    return build_design(twin, "y", replace(panel, twin=twin))
+    return build_design(twin, "y", read_panel(frame, twin))
 
 
 def as_pymc(design: Design) -> dict[str, list[Centring]]:
