@@ -93,7 +93,8 @@ def test_imputing_is_nearly_as_good_as_having_the_values(
     ours, ours_sd = _slopes(imputed)
     # Rows with both months recorded are few; need tells most of what is missing.
     assert (ours_sd < 0.9 * aside_sd).all()
-    assert (ours_sd > 0.95 * full_sd).all()
+    # The sd of some 400 effective draws has a relative error of 3.5 %, the ratio of two 5 %.
+    assert (ours_sd > (1.0 - 3.0 * 0.05) * full_sd).all()
     # The estimates differ by less than what the gaps added to the error.
     added = np.sqrt(np.maximum(ours_sd**2 - full_sd**2, 0.0))
     assert (np.abs(ours - full) < 3 * added + 0.02).all()

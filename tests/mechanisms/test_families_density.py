@@ -78,6 +78,9 @@ def test_both_interpreters_of_a_density_agree_also_at_extreme_parameters(case, s
     y = draw_values(case, p, seed)
     ok = well_conditioned(case, y, p) if case.name == "beta" else np.ones(y.shape, dtype=bool)
     mine = case.family.logp(y, p.eta, p.extra, p.trials)
+    if case.name == "beta_binomial":
+        # A graph of log-gammas has few digits left of 1 - P(0) where P(0) is nearly 1.
+        ok &= p.eta > -9.0
     ok &= np.isfinite(mine)
     assert ok.mean() > 0.5
     assert np.all(relative_error(logp_of(case, "own", y, p)[ok], mine[ok]) < 1e-8)

@@ -47,11 +47,41 @@ class Response:
 
     def quantile(self, noise: Any) -> Floats:
         """Return the value at signed tail noise, dims (draw, unit)."""
-        return self._where_it_holds(lambda r: r.family.quantile(noise, r.eta, r.extra, r.trials))
+        elsewhere = [] if self.holds is None else [np.asarray(self.holds) == 0]
+        nobody = [] if self.trials is None else [np.asarray(self.trials) == 0]
+        if not any(mask.any() for mask in (*elsewhere, *nobody)):
+            return self.family.quantile(noise, self.eta, self.extra, self.trials)
+        arrays = [a for name, a in self.extra.items() if name != "cutpoints"]
+        shape = np.broadcast_shapes(
+            *(np.shape(a) for a in (noise, self.eta, *arrays, *elsewhere, *nobody))
+        )
+        idle = np.zeros(shape, dtype=bool)
+        values = np.zeros(shape)
+        for mask in (*nobody, *elsewhere):
+            idle |= mask
+        for mask in elsewhere:
+            values[np.broadcast_to(mask, shape)] = self.otherwise
+        live = ~idle
+
+        def take(array: Any, *, trailing: bool = False) -> Any:
+            full = (*shape, np.shape(array)[-1]) if trailing else shape
+            return np.broadcast_to(array, full)[live]
+
+        if live.any():
+            values[live] = self.family.quantile(
+                take(noise),
+                take(self.eta),
+                {name: take(a, trailing=name == "cutpoints") for name, a in self.extra.items()},
+                None if self.trials is None else take(self.trials),
+            )
+        return values
 
     def mean(self) -> Floats:
         """Return the expectation, dims (draw, unit)."""
-        return self._where_it_holds(lambda r: r.family.mean(r.eta, r.extra, r.trials))
+        values = np.asarray(self.family.mean(self.eta, self.extra, self.trials), dtype=float)
+        if self.holds is None:
+            return values
+        return np.where(np.asarray(self.holds) == 0, self.otherwise, values)
 
     def log_density(self, values: Any) -> Floats:
         """Return the log density (or log probability) of values, dims (draw, unit)."""
@@ -60,12 +90,6 @@ class Response:
             return inside
         elsewhere = np.where(np.asarray(values) == self.otherwise, 0.0, -np.inf)
         return np.where(np.asarray(self.holds) == 0, elsewhere, inside)
-
-    def _where_it_holds(self, read: Any) -> Floats:
-        values = np.asarray(read(self), dtype=float)
-        if self.holds is None:
-            return values
-        return np.where(np.asarray(self.holds) == 0, self.otherwise, values)
 
 
 def respond(

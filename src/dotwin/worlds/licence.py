@@ -156,7 +156,11 @@ def _identified(
                 f"{' or '.join(map(labels, changed))} and any of {', '.join(map(labels, found))}"
             ]
         return Verdict("yes", " ".join(map(_sentence, reasons)) + setting)
-    text = "; ".join(f"{futures.twin.label(y)}: {verdict.reason}" for y, verdict in failed.items())
+    # Outcomes that fail for one reason are named together.
+    by_reason: dict[str, list[str]] = {}
+    for y, verdict in failed.items():
+        by_reason.setdefault(verdict.reason.rstrip("."), []).append(futures.twin.label(y))
+    text = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
     if NO_HIDDEN_CAUSES in assume:
         return Verdict(
             "assumed", f"Association under the declared graph, not an effect. {_sentence(text)}"
