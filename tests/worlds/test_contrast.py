@@ -7,7 +7,7 @@ import pytest
 
 from dotwin.errors import LicenceError, SpecificationError
 from dotwin.inference import Fit
-from dotwin.spec import Scenario, Twin, do, scale, shift
+from dotwin.spec import Intervention, Scenario, Twin, do, scale, shift
 from dotwin.worlds import Contrast, Futures
 
 UNITS, PERIODS, DRAWS = 20, 12, 60
@@ -253,3 +253,45 @@ def test_a_finding_reads_as_a_sentence(futures: Futures) -> None:
     assert repr(contrast).startswith("Under 'more', total falls is ")
     assert "lower in" in repr(contrast)
     assert "90 % interval" in repr(contrast)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (do("x", 1.0), "yes"),
+        (shift("x", 1.0), "assumed"),
+        (do("x", 1.0, over=2), "assumed"),
+        (do("x", 1.0, periods=1), "assumed"),
+        (do("x", 1.0, where="y[-1] > 0"), "assumed"),
+    ],
+    ids=str,
+)
+def test_a_change_of_what_comes_by_itself_is_judged_with_its_own_causes(
+    change: Intervention, status: str, build
+) -> None:
+    # x and w share a hidden cause, and x listens to the past of y. Setting x for good silences all
+    # that; where x's own mechanism goes on, its later values carry the hidden cause on to y.
+    make_panel, known_fit = build
+    normal = {"domain": "outcome", "family": "normal", "plausible": [-2.0, 2.0]}
+    twin = Twin(
+        twin="loop",
+        panel={"unit": "home", "period": {"column": "month", "frequency": "month"}},
+        indicators={
+            "x": {**normal, "causes": {"y[-1]": {}}},
+            "y": {**normal, "causes": {"x": {}}},
+            "w": {**normal, "causes": {"y": {}}},
+        },
+        hidden_causes={"h": {"affects": ["w", "x"], "level": "home"}},
+    )
+    values = np.random.default_rng(0).normal(size=(3, 8, 4))
+    panel = make_panel(twin, dict(zip("xyw", values, strict=True)), 8, 4)
+    known = {
+        f"{name}.{part}": value
+        for name in "xyw"
+        for part, value in (("intercept", 0.0), ("causes", [0.3]), ("residual_sd", 1.0))
+    }
+    futures = known_fit(twin, panel, known, 4).simulate(
+        periods=3, scenarios=Scenario("changed", [change]), seed=1
+    )
+    contrast = futures.contrast("changed", on="y", assume="no hidden causes")
+    assert contrast.licence.identified.status == status

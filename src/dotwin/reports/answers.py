@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from dotwin.graph import IdentificationVerdict
-from dotwin.graph import licence as identification
 from dotwin.plots.quantity import Quantity, quantity
 from dotwin.reports.table import Table, cell, declared
 from dotwin.reports.words import capital, intervention_words, listed, range_words
 from dotwin.spec.expressions import parse
 from dotwin.worlds.aggregate import aggregate
-from dotwin.worlds.licence import NO_HIDDEN_CAUSES, Licence, differing
+from dotwin.worlds.licence import NO_HIDDEN_CAUSES, Licence, differing, identification_of
 from dotwin.worlds.program import BASELINE
 
 if TYPE_CHECKING:
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Finding", "ScenarioAnswers", "answers", "headline_texts"]
 
-#: Noises over which differences are averaged: a page is read more often than it is made.
-_REPLICATES = 8
+#: Noises over which differences are averaged: a page is read more often than it is made. Many
+#: units average much of the noise by themselves, and their worlds take much memory.
+_REPLICATES, _REPLICATES_OF_MANY = 8, 2
+_MANY_VALUES = 2_000_000
 INTERVAL = "90 % equal-tailed interval over posterior draws"
 
 
@@ -150,7 +152,8 @@ def answers(futures: Futures) -> list[ScenarioAnswers]:
 def _answer(futures: Futures, name: str, against: str) -> Answer:
     # Where the graph does not license an effect the numbers are shown as what they are then, an
     # association, and every sentence about them says so.
-    contrast = futures.contrast(name, against, assume=NO_HIDDEN_CAUSES, replicates=_REPLICATES)
+    replicates = _REPLICATES_OF_MANY if prod(futures.run.shape) > _MANY_VALUES else _REPLICATES
+    contrast = futures.contrast(name, against, assume=NO_HIDDEN_CAUSES, replicates=replicates)
     changed = differing(futures.program(name), futures.program(against))
     watched = headline_texts(futures.twin)
     reached = [
@@ -167,7 +170,9 @@ def _answer(futures: Futures, name: str, against: str) -> Answer:
     chosen = reached + [
         (text, worse) for text, worse in others if quantity(futures.twin, text).axis not in covered
     ]
-    findings = [_finding(contrast, changed, text, worse) for text, worse in chosen]
+    # What is acted on is shown as realised change; it heads the findings only where all is.
+    chosen.sort(key=lambda one: parse(one[0]).names() <= set(changed))
+    findings = [_finding(contrast, text, worse) for text, worse in chosen]
     return Answer(against, contrast, contrast.licence, tuple(findings))
 
 
@@ -179,7 +184,6 @@ def _shown(contrast: Contrast, outcome: str) -> str:
 
 def _finding(
     contrast: Contrast,
-    changed: tuple[str, ...],
     text: str,
     worse: Literal["higher", "lower", ""],
 ) -> Finding:
@@ -187,21 +191,18 @@ def _finding(
     shown = quantity(futures.twin, text)
     row: pd.Series[Any] = contrast.summary(on=text).iloc[-1]
     mean, low, high = (float(row[key]) * shown.factor for key in ("mean", "5%", "95%"))
-    verdict = _identified(futures, changed, text, contrast.outcomes)
+    verdict = _identified(contrast, text)
     period = str(row["period"]) if futures.run.future.frequency is not None else ""
     sentence = _sentence(contrast, shown, period, (mean, low, high), worse, verdict)
     return Finding(shown, period, mean, low, high, float(row["noise"]), worse, verdict, sentence)
 
 
-def _identified(
-    futures: Futures, changed: tuple[str, ...], text: str, outcomes: tuple[str, ...]
-) -> IdentificationVerdict:
+def _identified(contrast: Contrast, text: str) -> IdentificationVerdict:
     """Judge a quantity by the worst of the indicators in it that the change reaches."""
-    names = [name for name in parse(text).names() if name in outcomes]
-    graph = futures.twin.graph
-    found = [identification(graph, changed, name) for name in sorted(names)] if changed else []
-    if not found:
-        return IdentificationVerdict("licensed", "Both scenarios make the same changes.")
+    futures, graph = contrast.futures, contrast.futures.twin.graph
+    names = sorted(name for name in parse(text).names() if name in contrast.outcomes)
+    one, other = futures.program(contrast.name), futures.program(contrast.against)
+    found = [identification_of(one, other, name, graph) for name in names]
     return min(found, key=lambda verdict: verdict.licensed)
 
 

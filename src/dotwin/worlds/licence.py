@@ -6,14 +6,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dotwin.errors import LicenceError
+from dotwin.graph import IdentificationVerdict
 from dotwin.graph import licence as identification_licence
 
 if TYPE_CHECKING:
+    from dotwin.graph import TwinGraph
     from dotwin.inference import Fit
     from dotwin.worlds.futures import Futures
-    from dotwin.worlds.program import Program
+    from dotwin.worlds.program import Change, Program
 
-__all__ = ["NO_HIDDEN_CAUSES", "Licence", "Verdict", "differing", "licence_of", "refuse"]
+__all__ = [
+    "NO_HIDDEN_CAUSES",
+    "Licence",
+    "Verdict",
+    "differing",
+    "identification_of",
+    "licence_of",
+    "refuse",
+]
 
 #: What to assume where the declared graph does not license an effect.
 NO_HIDDEN_CAUSES = "no hidden causes"
@@ -107,6 +117,39 @@ def differing(one: Program, other: Program) -> tuple[str, ...]:
     return tuple(n for n in {**first, **second} if first.get(n) != second.get(n))
 
 
+def identification_of(
+    one: Program, other: Program, outcome: str, graph: TwinGraph
+) -> IdentificationVerdict:
+    """Judge on the declared graph whether a comparison of two programs identifies an effect.
+
+    Parameters
+    ----------
+    one, other : Program
+    outcome : str
+    graph : TwinGraph
+
+    Returns
+    -------
+    IdentificationVerdict
+    """
+    changed = differing(one, other)
+    if not changed:
+        return IdentificationVerdict("licensed", "Both scenarios make the same changes.")
+    several = [c for p in (one, other) for name in changed for c in p.changes.get(name, ())]
+    natural = {c.intervention.indicator for c in several if _keeps_its_mechanism(c)}
+    return identification_licence(graph, changed, outcome, natural=natural)
+
+
+def _keeps_its_mechanism(change: Change) -> bool:
+    """Whether what the indicator would be by itself goes on to matter.
+
+    It does when the change starts from the natural value, rises to full strength, ends within the
+    horizon, or waits for a rule.
+    """
+    acting = change.strength[change.first :]
+    return change.intervention.verb != "do" or change.group == "rule" or bool((acting < 1).any())
+
+
 def licence_of(
     futures: Futures,
     scenario: str,
@@ -143,7 +186,8 @@ def _identified(
     changed = differing(one, other)
     if not changed:
         return Verdict("yes", "both scenarios make the same changes, so every difference is zero.")
-    found = {y: identification_licence(futures.twin.graph, changed, y) for y in outcomes}
+    graph = futures.twin.graph
+    found = {y: identification_of(one, other, y, graph) for y in outcomes}
     failed = {y: verdict for y, verdict in found.items() if not verdict.licensed}
     both = [name for name in one.changes if name in other.changes and name not in changed]
     setting = f" Both scenarios change {', '.join(both)} alike." if both else ""

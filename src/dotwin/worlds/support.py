@@ -131,7 +131,7 @@ def judge_support(futures: Futures, program: Program) -> Support:
         for change in program.changes[name]:
             acts[:, :, change.strength > 0] = True
         acts &= (new != base) if any(c.where is not None for c in program.changes[name]) else True
-        acts &= np.isfinite(new)
+        acts &= np.isfinite(new) & np.isfinite(base)
         outside, where = _outside(futures, s, name, acts)
         moved = float(np.abs(new - base)[acts].mean()) if acts.any() else 0.0
         usual = _usual_change(futures, observed)
