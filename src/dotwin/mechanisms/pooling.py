@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 #: A group sd below its bound at this level would be surprising.
-LEVEL = 0.05
+LEVEL = 0.005
 #: Residuals beyond this many robust sds are drawn in, so that heavy tails are not taken for groups.
 WINSOR = 3.0
 

@@ -86,7 +86,9 @@ def centring(design: Design, arrays: PredictorDesign) -> dict[str, list[Centring
             parents = {o: parent_of(arrays, level, o, weight.size) for o in outer}
         means = [average(index, weight.size, information, c) for c in arrays.columns.T]
         shared = np.array(means).reshape(len(means), weight.size)
-        found[level] = [Centring(weight, weight, True, terms, shared, parents)]
+        # Of effects that cross each other only one kind can take in the intercept.
+        intercept = level != "period" or not predictor.levels
+        found[level] = [Centring(weight, weight, intercept, terms, shared, parents)]
     for level in predictor.slope_levels:
         index, size = arrays.groups[level], len(design.group_names[level])
         found[f"slope_{level}"] = [

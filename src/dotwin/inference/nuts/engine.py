@@ -50,7 +50,7 @@ class NutsEngine:
     'nuts'
     """
 
-    target_accept: float = 0.9
+    target_accept: float = 0.95
     cores: int | None = None
     name: str = "nuts"
 
