@@ -37,8 +37,6 @@ from dotwin.worlds.scores import clustered_mean, crps, pit, uniform_distance
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 MODEL = "nursing_home_quarters"
-#: One home stands in two states in the published file; its later record is right for both.
-MOVED = ("655000", "GU")
 HELD_BACK = 0.1
 WELL_COVERED = (0.75, 0.85)
 
@@ -46,7 +44,6 @@ WELL_COVERED = (0.75, 0.85)
 def read(folder: Path, states: list[str]) -> pd.DataFrame:
     """Read the table of homes and quarters, of some states or all."""
     table = pd.read_csv(folder / "home_quarters.csv.gz", dtype={"ccn": str})
-    table.loc[table["ccn"] == MOVED[0], "state"] = MOVED[1]
     return table[table["state"].isin(states)] if states else table
 
 
