@@ -70,3 +70,12 @@ def test_what_an_indicator_declares_widens_its_support(
     assert support.contains(possible).all()
     assert not support.contains(impossible).any()
     assert words in support.describe()
+
+
+def test_a_number_as_bound_cuts_the_support_there() -> None:
+    hours = Indicator(domain="workforce", family="student_t", at_least=0)
+    assert hours.at_least == "0"
+    assert support_of(hours).contains([-0.1, 0.0, 2.0]).tolist() == [False, True, True]
+    # A zero of its own equation lies below the bound of the rest.
+    found = Indicator(domain="quality", family="poisson", at_least=3, zeros="hurdle")
+    assert support_of(found).contains([0.0, 3.0]).all()

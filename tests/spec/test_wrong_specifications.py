@@ -423,6 +423,12 @@ TOGETHER = {
         ("'hurdle'", "at_least excludes"),
         "zeros: {as: inflated",
     ),
+    "plausible below a bound": Wrong(
+        "plausible: [0.05, 0.4]",
+        "at_least: 0.1\n    plausible: [0.05, 0.4]",
+        ("[0.05, 0.4] reaches outside", "0.1"),
+        "plausible: [0.05, 0.4]",
+    ),
     "a link of another family": Wrong(
         "plausible: [0.05, 0.4]", "link: log", ("beta has the link logit",), "link: log"
     ),

@@ -81,6 +81,7 @@ indicators:
     when: visits > 0 and rural == 'no'
     otherwise: 0
   found: {domain: quality, family: negative_binomial, at_least: rare, zeros: hurdle}
+  hours: {domain: workforce, family: student_t, at_least: 0.5}
   rare: {domain: quality}
   backlog:
     {domain: capacity, equals: "max(0, backlog[-1] + visits - missed)", column: waiting,
@@ -250,7 +251,7 @@ def test_a_twin_that_is_nowhere_is_told_with_the_nearest_name(tmp_path: Path) ->
 def test_a_twin_introduces_itself_in_a_sentence(full: Twin) -> None:
     assert repr(full) == str(full)
     assert repr(full) == (
-        "Twin 'everything': 12 indicators (5 given, 6 with a mechanism, 1 by accounting) "
+        "Twin 'everything': 13 indicators (5 given, 7 with a mechanism, 1 by accounting) "
         "per provider and month"
     )
 

@@ -268,7 +268,9 @@ class StudentT(ContinuousFamily):
 
         nu = pt.as_tensor_variable(extra["nu"])
         z = (y - eta) / extra["residual_sd"]
-        half = 0.5 * pt.betainc(0.5 * nu, 0.5, nu / (nu + z * z))
+        # a bare 0.5 would become a single-precision constant, and its log gamma one too
+        shape = np.asarray(0.5)
+        half = 0.5 * pt.betainc(0.5 * nu, shape, nu / (nu + z * z))
         return pt.log(pt.switch(pt.ge(z, 0.0), half, 1.0 - half))
 
 

@@ -221,7 +221,7 @@ def _values(twin: Twin, name: str, one: Indicator) -> _Said:
 def _references(twin: Twin, name: str, one: Indicator) -> _Said:
     for field in ("trials", "at_least", "weight"):
         other = getattr(one, field)
-        if other is None:
+        if other is None or (field == "at_least" and one.floor is not None):
             continue
         if other not in twin.indicators:
             yield (field,), f"there is no indicator '{other}'. {nearest(other, twin.indicators)}"

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
 from dotwin.spec.expressions import Expr, parse
 from dotwin.spec.prior import Prior
-from dotwin.spec.value import FrozenDict, Number, Value, Whole, frozen
+from dotwin.spec.value import FrozenDict, Number, Value, Whole, frozen, shortest
 
 __all__ = ["DOMAINS", "FAMILIES", "Assigned", "Cause", "Indicator", "Season", "Zeros"]
 
@@ -181,8 +181,9 @@ class Indicator(Value):
         What the mechanism reads, and why that is believed.
     zeros : Zeros, optional
         More zeros than the family gives.
-    at_least : str, optional
-        The indicator that it never falls below: the family is truncated there.
+    at_least : str or float, optional
+        The indicator, or the number, that it never falls below: the family is truncated there.
+        Kept as text.
     ends : tuple of float
         The ends of a beta that occur themselves: 0, 1, or both.
     out_of : float, optional
@@ -259,10 +260,24 @@ class Indicator(Value):
     def _short_zeros(cls, value: Any) -> Any:
         return {"as": value} if isinstance(value, str) else value
 
+    @field_validator("at_least", mode="before")
+    @classmethod
+    def _bound_as_text(cls, value: Any) -> Any:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return shortest(float(value)) if number else value
+
     @property
     def is_given(self) -> bool:
         """Whether it is a known input, without a mechanism."""
         return self.family is None and self.equals is None
+
+    @cached_property
+    def floor(self) -> float | None:
+        """The number that it never falls below, where ``at_least`` is one."""
+        try:
+            return None if self.at_least is None else float(self.at_least)
+        except ValueError:
+            return None
 
     @property
     def is_stochastic(self) -> bool:

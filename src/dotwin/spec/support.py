@@ -118,9 +118,10 @@ SUPPORTS: dict[str, Support] = {
 def support_of(indicator: Indicator) -> Support:
     """Say which recorded values an indicator can have.
 
-    The family's support, widened by what the indicator declares: ``zeros`` admits 0, ``ends``
-    admit their end, ``out_of`` stretches a share to its percentage, ``categories`` bound the codes
-    of an ordinal. A given can have any finite number, or, with ``out_of``, one from 0 to that.
+    The family's support, changed by what the indicator declares: ``zeros`` admits 0, ``ends`` admit
+    their end, a number as ``at_least`` cuts off what lies below it, ``out_of`` stretches a share to
+    its percentage, ``categories`` bound the codes of an ordinal. A given can have any finite
+    number, or, with ``out_of``, one from 0 to that.
 
     Parameters
     ----------
@@ -141,6 +142,8 @@ def support_of(indicator: Indicator) -> Support:
     if indicator.family is None:
         return _REAL if indicator.out_of is None else Support(0.0, indicator.out_of)
     support = SUPPORTS[indicator.family]
+    if indicator.floor is not None and indicator.floor > support.low and indicator.zeros is None:
+        support = replace(support, low=indicator.floor, closed_low=True)
     if indicator.family == "ordinal" and indicator.categories:
         return replace(support, high=len(indicator.categories) - 1.0)
     if indicator.zeros is not None and support.low == 0:

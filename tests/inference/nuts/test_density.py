@@ -96,6 +96,7 @@ CASES: dict[str, tuple[Draw, dict[str, Any]]] = {
         {"family": "normal", "link": "log", "at_least": "surveys"},
     ),
     "student_t": (_bell, {"family": "student_t"}),
+    "student_t, at least": (_positive, {"family": "student_t", "at_least": "surveys"}),
     "lognormal": (_positive, {"family": "lognormal"}),
     "lognormal, at least": (_positive, {"family": "lognormal", "at_least": "surveys"}),
     "lognormal, hurdle": (_zero_or(_positive), {"family": "lognormal", "zeros": _ZEROS}),

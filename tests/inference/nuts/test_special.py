@@ -65,3 +65,23 @@ def test_normal_tail_and_its_derivative_are_precise(z: float) -> None:
         value, slope = special.log_normal_tail(z)
         assert value == pytest.approx(float(mp.log(tail)), rel=1e-14)
         assert slope == pytest.approx(float(-mp.npdf(mp.mpf(z)) / tail), rel=1e-12)
+
+
+@pytest.mark.parametrize("nu", [2.0, 2.01, 3.0, 7.5, 40.0, 300.0])
+@pytest.mark.parametrize("z", [-200.0, -11.0, -2.0, -0.5, 0.0, 0.3, 1.0, 4.0, 30.0, 1e4])
+def test_student_tail_and_its_derivatives_are_precise(z: float, nu: float) -> None:
+    def log_tail(z: mp.mpf, nu: mp.mpf) -> mp.mpf:
+        both = mp.betainc(nu / 2, mp.mpf(1) / 2, 0, nu / (nu + z * z), regularized=True)
+        return mp.log(both / 2 if z >= 0 else 1 - both / 2)
+
+    with mp.workdps(50):
+        constants = (*special.student_constant(nu), special.student_series(nu))
+        value, by_z, by_nu = special.log_student_tail(z, nu, *constants)
+        exact, at = mp.mpf(z), mp.mpf(nu)
+        tail = log_tail(exact, at)
+        power = (1 + exact**2 / at) ** (-(at + 1) / 2)
+        density = power / mp.sqrt(at) / mp.beta(at / 2, mp.mpf(1) / 2)
+        assert value == pytest.approx(float(tail), rel=2e-13, abs=1e-15)
+        assert by_z == pytest.approx(float(-density / mp.exp(tail)), rel=1e-12)
+        expected = float(mp.diff(lambda n: log_tail(exact, n), at))
+        assert by_nu == pytest.approx(expected, rel=1e-11, abs=1e-15)

@@ -13,6 +13,7 @@ __all__ = ["is_known"]
 
 _TRUNCATED = (
     "normal",
+    "student_t",
     "lognormal",
     "poisson",
     "negative_binomial",

@@ -20,7 +20,12 @@ from dotwin.inference.nuts.parts import (
 )
 from dotwin.inference.nuts.predictor_kernels import predict, return_predictor
 from dotwin.inference.nuts.prior_kernels import fill_cutpoints, fill_elements, return_cutpoints
-from dotwin.inference.nuts.truncation import inflate, truncate_counts, truncate_normal
+from dotwin.inference.nuts.truncation import (
+    inflate,
+    truncate_counts,
+    truncate_normal,
+    truncate_student_t,
+)
 
 __all__ = ["build_log_density"]
 
@@ -66,7 +71,7 @@ def _respond(
     """Return the log density of all rows; fill in slopes."""
     family = part.family
     d, d_slope = _natural(part, 0, values)
-    by_d, by_nu = 0.0, 0.0
+    by_d = 0.0
     if family == _F_NEGATIVE_BINOMIAL:
         result, by_d = rows.negative_binomial_rows(eta, part.y, part.distinct, part.times, d, slope)
     elif family == _F_POISSON:
@@ -82,6 +87,9 @@ def _respond(
     elif family == _F_STUDENT_T:
         nu, nu_slope = _natural(part, 1, values)
         result, by_d, by_nu = rows.student_t_rows(eta, part.y, d, nu, slope)
+        if part.lower.size:
+            more, by_more, more_nu = truncate_student_t(eta, part.lower, d, nu, slope)
+            result, by_d, by_nu = result + more, by_d + by_more, by_nu + more_nu
         by_value[part.dispersion[1]] += by_nu * nu_slope
     elif family == _F_GAMMA:
         result, by_d = rows.gamma_rows(eta, part.y, part.log_y, d, slope)
@@ -92,7 +100,7 @@ def _respond(
         result = rows.ordinal_rows(
             eta, part.y, values[first_cutpoint:last], slope, by_value[first_cutpoint:last]
         )
-    if part.lower.size:
+    if part.lower.size and family != _F_STUDENT_T:
         if family in (_F_NORMAL, _F_NORMAL_LOG):
             more, by_more = truncate_normal(eta, part.lower, d, family == _F_NORMAL_LOG, slope)
         else:

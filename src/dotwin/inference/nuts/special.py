@@ -24,6 +24,9 @@ __all__ = [
     "log_normal_tail",
     "log_rising",
     "log_rising_over_power",
+    "log_student_tail",
+    "student_constant",
+    "student_series",
     "total",
     "unit_sums",
 ]
@@ -41,8 +44,13 @@ _ROUND = 1.5 * 2.0**52
 _LOWEST, _HIGHEST = -707.0, 708.0
 _SQRT2_LESS_1 = math.sqrt(2.0) - 1.0
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+_HALF_LOG_PI = 0.5 * math.log(math.pi)
 _HALF_LOG_2 = 0.5 * math.log(2.0)
 _SQRT_HALF = math.sqrt(0.5)
+#: Terms of the series of Student's tail where x <= 1/2, and the log of what they may leave out.
+_SERIES, _LOG_PRECISION = 56, -37.0
+#: More terms than the incomplete beta function's fraction takes where it is used.
+_LONGEST_FRACTION = 500
 #: Stirling's series has full precision from here on.
 _STIRLING_FROM = 10.0
 
@@ -255,3 +263,113 @@ def log_normal_tail(z: float) -> tuple[float, float]:
             ratio = z + k / ratio
         return -0.5 * z * z - _HALF_LOG_TWO_PI - math.log(ratio), -ratio
     return value, -math.exp(-0.5 * z * z - _HALF_LOG_TWO_PI - value)
+
+
+@njit(error_model="numpy")
+def student_constant(nu: float) -> tuple[float, float]:
+    """Return log B(nu/2, 1/2) and its derivative in nu."""
+    high, high_slope = lgamma_digamma(0.5 * (nu + 1.0))
+    low, low_slope = lgamma_digamma(0.5 * nu)
+    return low + _HALF_LOG_PI - high, 0.5 * (low_slope - high_slope)
+
+
+@njit(error_model="numpy")
+def _log_beta_fraction(
+    a: float, by_a: float, b: float, by_b: float, x: float, by_x: float
+) -> tuple[float, float]:
+    """Log of the continued fraction of the incomplete beta function, and its derivative.
+
+    Arguments come with their own derivatives. Lentz's algorithm (Lentz 1976, doi
+    10.1364/AO.15.000668) on the fraction of DLMF 8.17.22; each convergent's ratio is carried with
+    its derivative. It converges fast for x < (a + 1) / (a + b + 2).
+    """
+    value, slope = 0.0, 0.0
+    c, c_slope, d, d_slope = 1.0, 0.0, 0.0, 0.0
+    for j in range(1, _LONGEST_FRACTION):
+        m = j // 2
+        if j % 2:
+            top = -(a + m) * (a + b + m)
+            top_slope = -by_a * (a + b + m) - (a + m) * (by_a + by_b)
+            bottom = (a + 2.0 * m) * (a + 2.0 * m + 1.0)
+            bottom_slope = by_a * (2.0 * a + 4.0 * m + 1.0)
+        else:
+            top, top_slope = m * (b - m), m * by_b
+            bottom = (a + 2.0 * m - 1.0) * (a + 2.0 * m)
+            bottom_slope = by_a * (2.0 * a + 4.0 * m - 1.0)
+        term = top * x / bottom
+        term_slope = (top_slope * x + top * by_x - term * bottom_slope) / bottom
+        d_slope = -(term_slope * d + term * d_slope)
+        d = 1.0 / (1.0 + term * d)
+        d_slope *= d * d
+        c_slope = (term_slope - term * c_slope / c) / c
+        c = 1.0 + term / c
+        step, step_slope = c * d, c_slope * d + c * d_slope
+        value += math.log(step)
+        slope += step_slope / step
+        if abs(step - 1.0) < 1e-16 and abs(step_slope) < 1e-16 * (1.0 + abs(slope)):
+            break
+    return -value, -slope
+
+
+@njit(error_model="numpy")
+def student_series(nu: float) -> NDArray[np.float64]:
+    """Return the coefficients of the series of Student's tail, and their derivatives in nu.
+
+    P(|T| > z) is x**(nu/2) / (nu/2 B(nu/2, 1/2)) times a power series in x = nu / (nu + z**2)
+    (DLMF 8.17.7); dims (2, term).
+    """
+    series = np.empty((2, _SERIES))
+    binomial, half = 1.0, 0.5 * nu
+    for k in range(_SERIES):
+        series[0, k] = binomial * half / (half + k)
+        series[1, k] = 0.5 * binomial * k / ((half + k) * (half + k))
+        binomial *= (k + 0.5) / (k + 1.0)
+    return series
+
+
+@njit(error_model="numpy")
+def log_student_tail(
+    z: float, nu: float, log_beta: float, log_beta_slope: float, series: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """Return log P(T > z) of Student's t and its derivatives in z and in nu.
+
+    ``log_beta`` and ``log_beta_slope`` are `student_constant` of nu, ``series`` is
+    `student_series` of it: they are the same for all rows of a mechanism.
+    """
+    square, half = z * z, 0.5 * nu
+    x, w = nu / (nu + square), square / (nu + square)
+    log_x = -math.log1p(square / nu)
+    log_density = 0.5 * (nu + 1.0) * log_x - 0.5 * math.log(nu) - log_beta
+    if x <= 0.5:
+        # Terms shrink at least as fast as powers of x.
+        last = min(int(_LOG_PRECISION / log_x) + 1, _SERIES - 1)
+        total, by_nu = series[0, last], series[1, last]
+        for k in range(last - 1, -1, -1):
+            total = total * x + series[0, k]
+            by_nu = by_nu * x + series[1, k]
+        log_tail = half * log_x - math.log(nu) - log_beta + math.log(total)
+        by_nu = by_nu / total + 0.5 * log_x - 1.0 / nu - log_beta_slope
+        # What moves x when nu moves; the tail's slope in z is the density.
+        by_nu += math.exp(log_density - log_tail) * abs(z) / (2.0 * nu)
+    else:
+        # Within a few sds of the centre the complement, the incomplete beta function at w, is
+        # not small; its continued fraction converges where the series' terms would cancel.
+        x_slope = w / (nu + square)
+        log_w = math.log(w) if w > 0.0 else -math.inf
+        if x < (half + 1.0) / (half + 2.5):
+            fraction, fraction_slope = _log_beta_fraction(half, 0.5, 0.5, 0.0, x, x_slope)
+            log_tail = half * log_x + 0.5 * log_w - math.log(nu) - log_beta + fraction
+            by_nu = 0.5 * log_x + half * x_slope / x - 0.5 * x_slope / w - 1.0 / nu
+            by_nu += fraction_slope - log_beta_slope
+        else:
+            fraction, fraction_slope = _log_beta_fraction(0.5, 0.0, half, 0.5, w, -x_slope)
+            inside = 2.0 * math.exp(half * log_x + 0.5 * log_w - log_beta + fraction)
+            slope = 0.5 * log_x + half * x_slope / x - log_beta_slope + fraction_slope
+            slope -= 0.5 * x_slope / w if w > 0.0 else 0.0
+            log_tail = math.log1p(-inside) - _LN2
+            by_nu = -inside * slope / (1.0 - inside)
+    if z >= 0.0:
+        return log_tail, -math.exp(log_density - log_tail), by_nu
+    tail = math.exp(log_tail)
+    above = 1.0 - tail
+    return math.log1p(-tail), -math.exp(log_density) / above, -by_nu * tail / above

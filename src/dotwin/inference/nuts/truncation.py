@@ -9,9 +9,17 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dotwin.inference.nuts.parts import FamilyCode
-from dotwin.inference.nuts.special import exp, log1p_unit, log_normal_tail, log_rising
+from dotwin.inference.nuts.special import (
+    exp,
+    log1p_unit,
+    log_normal_tail,
+    log_rising,
+    log_student_tail,
+    student_constant,
+    student_series,
+)
 
-__all__ = ["inflate", "truncate_counts", "truncate_normal"]
+__all__ = ["inflate", "truncate_counts", "truncate_normal", "truncate_student_t"]
 
 Floats = NDArray[np.float64]
 
@@ -158,6 +166,25 @@ def truncate_normal(
             slope[i] += by_z / residual_sd * (mean if log_link else 1.0)
             derivative += by_z * z / residual_sd
     return value, derivative
+
+
+@njit(error_model="numpy")
+def truncate_student_t(
+    eta: Floats, lower: Floats, residual_sd: float, nu: float, slope: Floats
+) -> tuple[float, float, float]:
+    """Condition Student's t on being at least ``lower``; return the change and its derivatives."""
+    value, derivative, by_nu = 0.0, 0.0, 0.0
+    log_beta, log_beta_slope = student_constant(nu)
+    series = student_series(nu)
+    for i in range(eta.size):
+        if lower[i] > -math.inf:
+            z = (lower[i] - eta[i]) / residual_sd
+            log_kept, by_z, kept_by_nu = log_student_tail(z, nu, log_beta, log_beta_slope, series)
+            value -= log_kept
+            slope[i] += by_z / residual_sd
+            derivative += by_z * z / residual_sd
+            by_nu -= kept_by_nu
+    return value, derivative, by_nu
 
 
 @njit(error_model="numpy")
