@@ -7,12 +7,21 @@ doi 10.1214/088342307000000014. Between the two, each group gets its own share o
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dotwin.mechanisms.design import Design, PredictorDesign
 
-__all__ = ["average", "centring_weights", "group_weights", "parent_of", "row_information"]
+__all__ = [
+    "Pooled",
+    "average",
+    "group_weights",
+    "parent_of",
+    "pooled_levels",
+    "row_information",
+]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -23,8 +32,23 @@ LEVEL = 0.005
 WINSOR = 3.0
 
 
-def centring_weights(design: Design, arrays: PredictorDesign) -> dict[str, Floats]:
-    """Choose for every group effect how centred its parametrisation is.
+class Pooled(NamedTuple):
+    """What the data say about the groups of a level.
+
+    Parameters
+    ----------
+    weight : array, dims (group,)
+        1 for a group whose effect is best centred, 0 for one that is not.
+    drift : float
+        Variance of the groups' average effect: how far it can stand in for the intercept.
+    """
+
+    weight: Floats
+    drift: float
+
+
+def pooled_levels(design: Design, arrays: PredictorDesign) -> dict[str, Pooled]:
+    """Judge for every level how centred its groups' parametrisation should be.
 
     Parameters
     ----------
@@ -34,17 +58,18 @@ def centring_weights(design: Design, arrays: PredictorDesign) -> dict[str, Float
 
     Returns
     -------
-    dict of str to array
-        By level (and 'period'): a weight per group, 1 for centred and 0 for non-centred.
+    dict of str to Pooled
+        By level, and 'period'.
     """
     predictor = arrays.predictor
     information, residual = row_information(design, arrays)
-    weights: dict[str, Floats] = {}
+    found: dict[str, Pooled] = {}
     if predictor.period:
         size = len(design.period_names)
         held = np.bincount(design.period, information, size)
         shocks = average(design.period, size, information, residual)
-        weights["period"] = group_weights(shocks, held)
+        spread = _moment_variance(shocks[held > 0], held[held > 0], 1)
+        found["period"] = Pooled(group_weights(shocks, held), spread / size)
         # What moves all units of a period together is no unit's own.
         residual = residual - shocks[design.period]
     known, away, inside = information, residual, np.arange(design.rows)
@@ -62,10 +87,10 @@ def centring_weights(design: Design, arrays: PredictorDesign) -> dict[str, Float
             parent = parent_of(arrays, level, predictor.levels[depth - 1], size)
             holders = int(np.unique(parent).size)
             own = mean - average(parent, int(parent.max()) + 1, held, mean)[parent]
-        weights[level] = group_weights(own, held, holders)
-        spread = max(_moment_variance(own[held > 0], held[held > 0], holders), 0.0)
+        spread = _moment_variance(own[held > 0], held[held > 0], holders)
+        found[level] = Pooled(group_weights(own, held, holders), spread / size)
         known, away, inside = held / (1.0 + held * spread), mean, index
-    return weights
+    return found
 
 
 def average(index: Indices, size: int, weights: Floats, values: Floats) -> Floats:
@@ -115,12 +140,12 @@ def _least_variance(means: Floats, held: Floats, holders: int) -> float:
 
 
 def _moment_variance(means: Floats, held: Floats, holders: int) -> float:
-    """Estimate the variance between groups by moments (DerSimonian and Laird 1986)."""
+    """Estimate the variance between groups by moments (DerSimonian and Laird 1986), at least 0."""
     freedom = means.size - holders
     if freedom < 2:
         return 0.0
     scatter, information = _scatter(means, held, freedom)
-    return (scatter / freedom - 1.0) / information
+    return max(scatter / freedom - 1.0, 0.0) / information
 
 
 def row_information(design: Design, arrays: PredictorDesign) -> tuple[Floats, Floats]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dotwin.mechanisms.design import Design, PredictorDesign
 from dotwin.mechanisms.parameters import Parameter, parameters
-from dotwin.mechanisms.pooling import centring_weights
+from dotwin.mechanisms.pooling import pooled_levels
 from dotwin.spec.prior import Prior
 
 if TYPE_CHECKING:
@@ -79,14 +79,15 @@ def _add_mechanism(
 
     eq = design.equation
     weights = {
-        arrays.predictor.prefix: centring_weights(design, arrays) for arrays in design.predictors
+        f"{arrays.predictor.prefix}.{level}": pooled.weight
+        for arrays in design.predictors
+        for level, pooled in pooled_levels(design, arrays).items()
     }
     values: dict[str, Any] = {}
     for one in _listed(design):
-        prefix, _, key = one.name.rpartition(".")
         variable = _declare_named(one, values) if named else None
         if variable is None:
-            variable = _declare(one, values, weights.get(prefix, {}).get(key))
+            variable = _declare(one, values, weights.get(one.name))
         values[one.name] = variable
     extra: dict[str, Any] = {p.name: values[f"{eq.child}.{p.name}"] for p in eq.family.dispersion}
     if f"{eq.child}.cutpoints" in values:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dotwin.inference.nuts.centring import Centring
 from dotwin.inference.nuts.layout import Layout, chosen_centrings
 from dotwin.mechanisms.design import Design, build_design
-from dotwin.mechanisms.pooling import centring_weights
+from dotwin.mechanisms.pooling import pooled_levels
 from dotwin.mechanisms.pymc_model import build_pymc_model
 from dotwin.panel import read_panel
 from dotwin.spec.twin import Twin
@@ -82,9 +82,9 @@ def mechanism(frame: pd.DataFrame, **indicator: Any) -> Design:
 def as_pymc(design: Design) -> dict[str, list[Centring]]:
     """Parametrise group effects as the PyMC model does: no shift, slopes non-centred."""
     weights = {
-        f"{arrays.predictor.prefix}.{level}": weight
+        f"{arrays.predictor.prefix}.{level}": pooled.weight
         for arrays in design.predictors
-        for level, weight in centring_weights(design, arrays).items()
+        for level, pooled in pooled_levels(design, arrays).items()
     }
     return {
         name: [

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from dotwin.mechanisms.design import Design, PredictorDesign
 from dotwin.mechanisms.pooling import (
     average,
-    centring_weights,
     group_weights,
     parent_of,
+    pooled_levels,
     row_information,
 )
 
@@ -75,10 +75,14 @@ def centring(design: Design, arrays: PredictorDesign) -> dict[str, list[Centring
     """
     predictor = arrays.predictor
     information, residual = row_information(design, arrays)
-    weights = centring_weights(design, arrays)
+    pooled = pooled_levels(design, arrays)
     found: dict[str, list[Centring]] = {}
     terms = tuple(range(len(predictor.terms)))
-    for level, weight in weights.items():
+    # Of effects that cross each other only one kind can take in the intercept: the one whose
+    # average is the freer to stand in for it.
+    outermost = pooled[predictor.levels[0]].drift if predictor.levels else -1.0
+    by_period = predictor.period and pooled["period"].drift > outermost
+    for level, (weight, _) in pooled.items():
         index, parents = design.period, {}
         if level != "period":
             index = arrays.groups[level]
@@ -86,8 +90,7 @@ def centring(design: Design, arrays: PredictorDesign) -> dict[str, list[Centring
             parents = {o: parent_of(arrays, level, o, weight.size) for o in outer}
         means = [average(index, weight.size, information, c) for c in arrays.columns.T]
         shared = np.array(means).reshape(len(means), weight.size)
-        # Of effects that cross each other only one kind can take in the intercept.
-        intercept = level != "period" or not predictor.levels
+        intercept = (level == "period") == by_period
         found[level] = [Centring(weight, weight, intercept, terms, shared, parents)]
     for level in predictor.slope_levels:
         index, size = arrays.groups[level], len(design.group_names[level])
