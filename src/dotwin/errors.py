@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 __all__ = [
+    "CertificateError",
     "ConvergenceWarning",
     "DataError",
     "DotwinError",
@@ -112,6 +113,10 @@ class ExpressionError(SpecificationError):
 
 class DataError(_ProblemError):
     """A table that does not fit its twin; lists every problem found."""
+
+
+class CertificateError(_ProblemError):
+    """Mechanisms that the engine asked for cannot vouch for; lists each with its reason."""
 
 
 class NewGroupsError(DotwinError, ValueError):

@@ -142,8 +142,8 @@ class PriorEngine:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def accepts(self, component: Component) -> bool:
-        return True
+    def refusal(self, component: Component) -> str | None:
+        return None
 
     def sample(self, component: Component, settings: Settings, progress: Progress) -> Draws:
         self.asked.append(component.name)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 import dotwin as dw
 from dotwin.errors import DataError, DotwinWarning, LicenceError
+from dotwin.inference.diagnosis import TRUSTED
 
 if TYPE_CHECKING:
     from dotwin.inference.fit import Fit
@@ -151,7 +152,7 @@ def _convergence(fit: Fit) -> None:
     if diagnosis.converged:
         typer.echo(diagnosis.sentence)
         return
-    bad = diagnosis.table[diagnosis.table["verdict"] != "converged"]
+    bad = diagnosis.table[~diagnosis.table["verdict"].isin(TRUSTED)]
     typer.echo(f"{len(bad)} of {len(diagnosis.table)} mechanisms did not converge:", err=True)
     for row in bad.itertuples():
         typer.echo(f"  {row.component}: {row.advice}", err=True)

@@ -41,6 +41,7 @@ class EngineName(StrEnum):
     """Engines that fit mechanisms."""
 
     auto = "auto"
+    deterministic = "deterministic"
     nuts = "nuts"
     pymc = "pymc"
 

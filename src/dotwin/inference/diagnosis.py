@@ -16,7 +16,7 @@ from dotwin.inference.traits import unit_traits, within_between
 if TYPE_CHECKING:
     from dotwin.inference.fit import Fit
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["TRUSTED", "Diagnosis", "diagnose"]
 
 #: Vehtari et al. (2021), doi 10.1214/20-BA1221: R-hat at most 1.01, bulk ESS at least 400.
 RHAT_MAX = 1.01
@@ -25,6 +25,8 @@ ESS_MIN = 400
 EBFMI_MIN = 0.3
 #: A share of divergent transitions below which a few are a matter of step size.
 DIVERGENT_SHARE = 0.001
+#: Verdicts on components whose numbers can be relied on.
+TRUSTED = ("converged", "certified")
 #: Effects of single groups are checked on this many, evenly spread, where there are more.
 GROUPS_CHECKED = 300
 #: A dimension of fewer periods says little of a shock's spread.
@@ -38,10 +40,12 @@ class Diagnosis:
     Parameters
     ----------
     table : DataFrame
-        A row per component: verdict, worst R-hat and bulk ESS with their parameters, divergent
-        draws, E-BFMI, engine, seconds, advice.
+        A row per component: verdict ('converged', or 'certified' where no chain made the draws),
+        worst R-hat and bulk ESS with their parameters, divergent draws, E-BFMI, engine, seconds,
+        advice, how: the engine and what vouches for it, in words.
     worst : DataFrame
-        A row per parameter checked: R-hat, bulk and tail ESS.
+        A row per parameter checked: R-hat, bulk and tail ESS. Weighted draws have no R-hat, and
+        their bulk ESS is at most that of the weights.
     traits : DataFrame
         Posterior correlation of the unit effects, and of the period shocks, of mechanisms joined
         by a path.
@@ -59,26 +63,40 @@ class Diagnosis:
 
     @property
     def converged(self) -> bool:
-        """Whether every component has."""
-        return bool((self.table["verdict"] == "converged").all())
+        """Whether every component has, or is certified."""
+        return bool(self.table["verdict"].isin(TRUSTED).all())
 
     @cached_property
     def sentence(self) -> str:
         """The verdict in one sentence."""
-        bad = self.table[self.table["verdict"] != "converged"]
+        bad = self.table[~self.table["verdict"].isin(TRUSTED)]
         worst = self.table
         if bad.empty:
+            certified = worst[worst["verdict"] == "certified"]
+            sampled = worst[worst["verdict"] == "converged"]
+            chains = (
+                f"converged (worst R-hat {sampled['rhat'].max():.3f}, smallest bulk ESS "
+                f"{sampled['ess_bulk'].min():,.0f}, {int(sampled['divergent'].sum())} divergent "
+                f"draws)"
+            )
+            weights = f"certified without chains (smallest ESS {certified['ess_bulk'].min():,.0f})"
+            if certified.empty:
+                return f"All {len(worst)} components {chains}."
+            if sampled.empty:
+                return f"All {len(worst)} components are {weights}."
             return (
-                f"All {len(worst)} components converged (worst R-hat {worst['rhat'].max():.3f}, "
-                f"smallest bulk ESS {worst['ess_bulk'].min():,.0f}, "
-                f"{int(worst['divergent'].sum())} divergent draws)."
+                f"All {len(worst)} components can be relied on: {len(certified)} {weights}, "
+                f"{len(sampled)} {chains}."
             )
         named = "; ".join(f"{r.component}: {str(r.advice).rstrip('.')}" for r in bad.itertuples())
         return f"{len(bad)} of {len(worst)} components did not converge. {named}."
 
     def __str__(self) -> str:
         lines = [self.sentence]
-        lines += [f"{r.component}: {r.verdict}. {r.advice}" for r in self.table.itertuples()]
+        lines += [
+            f"{r.component}: {r.verdict} ({r.how}). {r.advice}".rstrip()
+            for r in self.table.itertuples()
+        ]
         lines += list(self.notes)
         return "\n".join(lines)
 
@@ -123,6 +141,7 @@ def _checked(fit: Fit, members: tuple[str, ...]) -> pd.DataFrame:
     from arviz_stats.base.array import array_stats
 
     posterior = fit.tree["posterior"].to_dataset()
+    certificate = fit.certificates.get(" + ".join(members))
     rows: list[dict[str, Any]] = []
     for indicator in members:
         for one in fit.parameters(indicator):
@@ -138,8 +157,12 @@ def _checked(fit: Fit, members: tuple[str, ...]) -> pd.DataFrame:
             some, picked = some[:, :, moving], picked[moving]
             if some.shape[2] == 0:
                 continue
-            rhat = np.atleast_1d(array_stats.rhat(some, chain_axis=0, draw_axis=1))
             bulk = np.atleast_1d(array_stats.ess(some, chain_axis=0, draw_axis=1, method="bulk"))
+            if certificate is None:
+                rhat = np.atleast_1d(array_stats.rhat(some, chain_axis=0, draw_axis=1))
+            else:
+                rhat = np.full(picked.size, np.nan)
+                bulk = np.minimum(bulk, certificate.importance_ess)
             tail = np.atleast_1d(
                 array_stats.ess(some, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95))
             )
@@ -172,22 +195,28 @@ def _verdict(fit: Fit, members: tuple[str, ...], table: pd.DataFrame) -> dict[st
         "engine": engine,
         "seconds": seconds,
         "advice": "",
+        "how": _how(fit, name, engine),
     }
-    if fit.settings.tune == 0:
+    certificate = fit.certificates.get(name)
+    if fit.settings.tune == 0 and certificate is None:
         result["verdict"] = "not sampled"
         result["advice"] = "The parameters are known values, not a posterior."
         return result
     result["rhat"] = float(table["rhat"].max())
     result["ess_bulk"] = float(table["ess_bulk"].min())
     result["slowest"] = str(table["parameter"].iloc[int(table["ess_bulk"].argmin())])
-    if "sample_stats" in fit.tree:
+    if certificate is not None:
+        result["verdict"] = "certified" if certificate.holds else "not certified"
+    elif name in _sampled(fit):
         stats = fit.tree["sample_stats"].to_dataset().sel(component=name)
         result["divergent"] = int(stats["diverging"].sum())
         energy = stats["energy"].transpose("chain", "draw").values
         step = np.diff(energy, axis=1)
         result["ebfmi"] = float((np.square(step).mean(axis=1) / energy.var(axis=1)).min())
     advice = []
-    if not result["rhat"] <= RHAT_MAX:
+    if certificate is not None and not certificate.holds:
+        advice.append("; ".join(certificate.failures))
+    if certificate is None and not result["rhat"] <= RHAT_MAX:
         farthest = table["parameter"].iloc[int(table["rhat"].argmax())]
         advice.append(
             f"chains disagree (R-hat {result['rhat']:.3f} for {farthest}): draw more with "
@@ -210,9 +239,24 @@ def _verdict(fit: Fit, members: tuple[str, ...], table: pd.DataFrame) -> dict[st
             f"the spreads"
         )
     if advice:
-        result["verdict"] = "not converged"
+        result["verdict"] = "not converged" if certificate is None else "not certified"
         result["advice"] = "; ".join(advice) + "."
     return result
+
+
+def _sampled(fit: Fit) -> list[str]:
+    """The components whose chains left statistics."""
+    if "sample_stats" not in fit.tree:
+        return []
+    return [str(name) for name in np.asarray(fit.tree["sample_stats"]["component"])]
+
+
+def _how(fit: Fit, name: str, engine: str) -> str:
+    """Say which engine made a component's draws, and what vouches for them."""
+    certificate, declined = fit.certificates.get(name), fit.declined.get(name, "")
+    if certificate is not None:
+        return f"{engine}, {certificate}"
+    return f"{engine}, because without sampling: {declined}" if declined else engine
 
 
 def _notes(fit: Fit) -> tuple[str, ...]:

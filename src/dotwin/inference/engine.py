@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dotwin.inference.certificate import Certificate
 from dotwin.mechanisms.design import Design
 from dotwin.mechanisms.imputation import Imputation
 
-__all__ = ["Component", "Draws", "Engine", "Progress", "Settings"]
+__all__ = ["Component", "Declined", "Draws", "Engine", "Progress", "Settings"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +67,32 @@ class Draws:
     engine : str
     seconds : float
         Wall time.
+    certificate : Certificate, optional
+        What vouches for draws that no chain made.
+    declined : str
+        Why a faster engine did not make them, where one was tried.
     """
 
     posterior: Mapping[str, NDArray[np.float64]]
     statistics: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     engine: str = ""
     seconds: float = 0.0
+    certificate: Certificate | None = None
+    declined: str = ""
+
+
+class Declined(Exception):
+    """Raised by an engine whose draws would not be the posterior's; another one has to make them.
+
+    Parameters
+    ----------
+    reason : str
+        Why, in words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 #: Told the share of the work that is done, from 0 to 1, and a few words.
@@ -85,8 +106,8 @@ class Engine(Protocol):
     def name(self) -> str:
         """What the user calls it."""
 
-    def accepts(self, component: Component) -> bool:
-        """Whether it knows all that the component needs."""
+    def refusal(self, component: Component) -> str | None:
+        """Say in words what of a component it does not know, or None where it knows all."""
 
     def sample(self, component: Component, settings: Settings, progress: Progress) -> Draws:
-        """Draw from the posterior."""
+        """Draw from the posterior, or raise `Declined`."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
+    from dotwin.inference.certificate import Certificate
     from dotwin.inference.diagnosis import Diagnosis
     from dotwin.panel import Panel
     from dotwin.spec.twin import Twin
@@ -34,8 +35,9 @@ __all__ = ["ENGINES", "Fit", "ParameterDraws", "fit", "refit"]
 
 Floats = NDArray[np.float64]
 
-#: Engines by name; 'auto' takes the fastest that knows all that a component needs.
-ENGINES = ("auto", "nuts", "pymc")
+#: Engines by name; 'auto' takes the fastest that knows all that a component needs, and whose
+#: certificate holds.
+ENGINES = ("auto", "deterministic", "nuts", "pymc")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +78,14 @@ class Fit:
     settings : Settings
     engines : dict of str to (str, float)
         By component: the engine and its seconds.
+    components : tuple of tuple of str
+        The indicators whose mechanisms were fitted together.
+    certificates : dict of str to Certificate
+        By component, where no chain made the draws: what vouches for them.
+    declined : dict of str to str
+        By component: why a faster engine did not make its draws.
+    engine : str
+        The engine that was asked for.
     backtested : Backtest, optional
         The last backtest of this fit, so that forecasts can show it.
     """
@@ -87,6 +97,9 @@ class Fit:
     settings: Settings
     engines: Mapping[str, tuple[str, float]]
     components: tuple[tuple[str, ...], ...] = ()
+    certificates: Mapping[str, Certificate] = field(default_factory=dict)
+    declined: Mapping[str, str] = field(default_factory=dict)
+    engine: str = "auto"
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -377,7 +390,7 @@ class Fit:
         settings = Settings(count, 0, 1, 0)
         draws = Draws(arrays, {}, "known parameters")
         component = Component(tuple(designs.values()))
-        return _assemble(twin, panel, [component], [draws], settings)
+        return _assemble(twin, panel, [component], [draws], settings, "auto")
 
 
 def fit(
@@ -406,7 +419,9 @@ def fit(
         Kept and discarded draws of each chain.
     chains : int
     seed : int
-    engine : {'auto', 'nuts', 'pymc'}
+    engine : {'auto', 'deterministic', 'nuts', 'pymc'}
+        'auto' takes for each mechanism the deterministic engine where its certificate holds, else
+        NUTS on the compiled log density, else NUTS on a PyMC model.
     cache : str or Path, optional
         Folder in which a mechanism's draws are kept under a hash of its specification and data:
         change one mechanism and only that one is fitted anew.
@@ -420,6 +435,9 @@ def fit(
     ------
     DataError
         When a mechanism has no row that it can use, or a cause never changes.
+    CertificateError
+        When ``engine='deterministic'`` and it cannot vouch for some mechanisms; it names them and
+        the reasons.
     """
     import warnings
 
@@ -433,7 +451,7 @@ def fit(
     components = components_of(twin, panel)
     folder = Path(cache) if cache is not None else None
     results = run(components, _engines(engine), settings, cache=folder, progress=progress)
-    result = _assemble(twin, panel, components, results, settings)
+    result = _assemble(twin, panel, components, results, settings, engine)
     diagnosis = result.diagnose()
     if not diagnosis.converged:
         warnings.warn(diagnosis.sentence, ConvergenceWarning, stacklevel=2)
@@ -467,12 +485,12 @@ def refit(
     -------
     Fit
     """
-    engines = {engine for engine, _ in earlier.engines.values()}
     settings = Settings(draws, tune, chains, seed)
     components = components_of(earlier.twin, panel, earlier.designs)
-    engine = _engines("pymc" if engines == {"pymc"} else "auto")
-    results = run(components, engine, settings, cache=None, progress=progress)
-    return _assemble(earlier.twin, panel, components, results, settings)
+    # Another panel may need a chain where this one did not.
+    asked = "auto" if earlier.engine == "deterministic" else earlier.engine
+    results = run(components, _engines(asked), settings, cache=None, progress=progress)
+    return _assemble(earlier.twin, panel, components, results, settings, earlier.engine)
 
 
 def _stated(one: Parameter, value: Any) -> Floats:
@@ -505,9 +523,13 @@ def _engines(name: str) -> list[Engine]:
 
     if name == "pymc":
         return [PymcEngine()]
+    from dotwin.inference.deterministic import DeterministicEngine
     from dotwin.inference.nuts import NutsEngine
 
-    return [NutsEngine(), PymcEngine()]
+    if name == "deterministic":
+        return [DeterministicEngine()]
+    samplers: list[Engine] = [NutsEngine(), PymcEngine()]
+    return samplers if name == "nuts" else [DeterministicEngine(), *samplers]
 
 
 def _assemble(
@@ -516,6 +538,7 @@ def _assemble(
     components: Sequence[Component],
     results: Sequence[Draws],
     settings: Settings,
+    engine: str,
 ) -> Fit:
     import xarray as xr
 
@@ -524,7 +547,7 @@ def _assemble(
         "chain": np.arange(settings.chains),
         "draw": np.arange(settings.draws),
     }
-    statistics: dict[str, list[Any]] = {}
+    statistics: dict[str, dict[str, Any]] = {}
     designs: dict[str, Design] = {}
     for component, draws in zip(components, results, strict=True):
         for design in component.designs:
@@ -548,24 +571,30 @@ def _assemble(
                     draws.posterior[f"{name}.missing"],
                 )
         for name, statistic in draws.statistics.items():
-            statistics.setdefault(name, []).append(statistic)
+            statistics.setdefault(name, {})[component.name] = statistic
     groups = {"posterior": xr.Dataset(posterior, coords=coords)}
-    whole = {n: np.stack(v) for n, v in statistics.items() if len(v) == len(components)}
+    # Only chains have statistics: those that every sampled component has are kept.
+    sampled = [c.name for c, d in zip(components, results, strict=True) if d.statistics]
+    whole = {
+        name: np.stack([of[c] for c in sampled])
+        for name, of in statistics.items()
+        if len(of) == len(sampled)
+    }
     if whole:
         groups["sample_stats"] = xr.Dataset(
             {name: (("component", "chain", "draw"), values) for name, values in whole.items()},
-            coords={
-                "component": [component.name for component in components],
-                "chain": coords["chain"],
-                "draw": coords["draw"],
-            },
+            coords={"component": sampled, "chain": coords["chain"], "draw": coords["draw"]},
         )
+    pairs = list(zip(components, results, strict=True))
     return Fit(
         twin=twin,
         panel=panel,
         designs={name: designs[name] for name in twin.stochastic},
         tree=xr.DataTree.from_dict(groups),
         settings=settings,
-        engines={c.name: (d.engine, d.seconds) for c, d in zip(components, results, strict=True)},
+        engines={c.name: (d.engine, d.seconds) for c, d in pairs},
         components=tuple(tuple(d.child for d in c.designs) for c in components),
+        certificates={c.name: d.certificate for c, d in pairs if d.certificate is not None},
+        declined={c.name: d.declined for c, d in pairs if d.declined},
+        engine=engine,
     )

@@ -29,9 +29,9 @@ class PymcEngine:
 
     name = "pymc"
 
-    def accepts(self, component: Component) -> bool:
+    def refusal(self, component: Component) -> str | None:
         """Take every component: this is the whole language."""
-        return True
+        return None
 
     def sample(self, component: Component, settings: Settings, progress: Progress) -> Draws:
         """Draw from the posterior.

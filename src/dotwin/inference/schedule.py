@@ -8,13 +8,16 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
-from dotwin.inference.engine import Component, Draws, Engine, Progress, Settings
+from dotwin.errors import CertificateError, Problem
+from dotwin.inference.certificate import Certificate
+from dotwin.inference.engine import Component, Declined, Draws, Engine, Progress, Settings
 from dotwin.mechanisms.design import Design
 
 __all__ = ["component_seed", "content_hash", "run"]
@@ -84,7 +87,7 @@ def run(
     ----------
     components : sequence of Component
     engines : sequence of Engine
-        Tried in order; the first that accepts a component draws it.
+        Tried in order; the first that accepts a component and does not decline draws it.
     settings : Settings
     cache : Path, optional
         Folder of earlier draws.
@@ -95,6 +98,11 @@ def run(
     -------
     list of Draws
         In the order of the components.
+
+    Raises
+    ------
+    CertificateError
+        When no engine draws a component; it names all such components and the reasons.
     """
     workers = max(1, min(len(components), os.cpu_count() or 1))
     with _display(progress) as display:
@@ -103,25 +111,36 @@ def run(
         def one(position: int) -> Draws:
             component = components[position]
             told = bars[position]
-            engine = next(e for e in engines if e.accepts(component))
             own = Settings(
                 settings.draws,
                 settings.tune,
                 settings.chains,
                 component_seed(settings.seed, component),
             )
-            path = None
-            if cache is not None:
-                path = cache / f"{content_hash(component, own, engine.name)}.npz"
-                found = _read(path)
-                if found is not None:
-                    told(1.0, "from the cache")
-                    return found
-            draws = engine.sample(component, own, told)
-            if path is not None:
-                _write(path, draws)
-            told(1.0, f"done in {draws.seconds:.0f} s")
-            return draws
+            declined = ""
+            for engine in engines:
+                refused = engine.refusal(component)
+                if refused is not None:
+                    declined = declined or refused
+                    continue
+                path = None
+                if cache is not None:
+                    path = cache / f"{content_hash(component, own, engine.name)}.npz"
+                    found = _read(path)
+                    if found is not None:
+                        told(1.0, "from the cache")
+                        return replace(found, declined=declined)
+                try:
+                    draws = replace(engine.sample(component, own, told), declined=declined)
+                except Declined as reason:
+                    declined = reason.reason
+                    told(0.0, "not certified")
+                    continue
+                if path is not None:
+                    _write(path, draws)
+                told(1.0, f"done in {draws.seconds:.0f} s")
+                return draws
+            raise CertificateError(Problem(component.name, f"{declined}."))
 
         # The largest first, so that no core waits for one long fit at the end.
         order = sorted(
@@ -129,6 +148,10 @@ def run(
         )
         with ThreadPoolExecutor(workers) as pool:
             futures = {i: pool.submit(one, i) for i in order}
+            errors = [future.exception() for future in futures.values()]
+            problems = [p for e in errors if isinstance(e, CertificateError) for p in e.problems]
+            if problems:
+                raise CertificateError(problems)
             return [futures[i].result() for i in range(len(components))]
 
 
@@ -138,6 +161,8 @@ def _write(path: Path, draws: Draws) -> None:
     arrays: dict[str, Any] = {"engine": draws.engine, "seconds": draws.seconds}
     arrays |= {f"p:{name}": value for name, value in draws.posterior.items()}
     arrays |= {f"s:{name}": value for name, value in draws.statistics.items()}
+    if draws.certificate is not None:
+        arrays["certificate"] = json.dumps(asdict(draws.certificate))
     np.savez(part, **arrays)
     part.replace(path)
 
@@ -149,8 +174,13 @@ def _read(path: Path) -> Draws | None:
         with path.open("rb") as file, np.load(file) as stored:
             posterior = {k[2:]: stored[k] for k in stored.files if k.startswith("p:")}
             statistics = {k[2:]: stored[k] for k in stored.files if k.startswith("s:")}
-            return Draws(posterior, statistics, str(stored["engine"]), float(stored["seconds"]))
-    except (BadZipFile, OSError, EOFError, ValueError, KeyError):
+            vouched = None
+            if "certificate" in stored.files:
+                vouched = Certificate(**json.loads(str(stored["certificate"])))
+            return Draws(
+                posterior, statistics, str(stored["engine"]), float(stored["seconds"]), vouched
+            )
+    except (BadZipFile, OSError, EOFError, ValueError, KeyError, TypeError):
         # Cut off or spoilt: what it held is drawn anew and takes its place.
         return None
 

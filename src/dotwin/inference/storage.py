@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dotwin.errors import IntegrityError
+from dotwin.inference.certificate import Certificate
 from dotwin.inference.engine import Settings
 from dotwin.mechanisms.columns import Reference
 from dotwin.mechanisms.design import Design, build_design
@@ -89,7 +90,10 @@ def _write(fit: Fit, folder: Path, whole_panel: bool) -> None:
         "panel_digest": fit.panel.digest,
         "settings": vars(fit.settings),
         "engines": {name: list(pair) for name, pair in fit.engines.items()},
+        "engine": fit.engine,
         "components": [list(group) for group in fit.components],
+        "certificates": {name: asdict(one) for name, one in fit.certificates.items()},
+        "declined": dict(fit.declined),
         "levels": list(fit.twin.panel.levels),
         "mechanisms": {name: _design_data(design) for name, design in fit.designs.items()},
     }
@@ -221,6 +225,9 @@ def load_fit(path: str | Path) -> Fit:
         settings=Settings(**about["settings"]),
         engines={name: (pair[0], pair[1]) for name, pair in about["engines"].items()},
         components=tuple(tuple(group) for group in about["components"]),
+        certificates={n: Certificate(**one) for n, one in about.get("certificates", {}).items()},
+        declined=about.get("declined", {}),
+        engine=about.get("engine", "auto"),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dotwin.inference.diagnosis import TRUSTED
 from dotwin.inference.predictive import PredictiveCheck
 from dotwin.mechanisms.equation import Term
 from dotwin.mechanisms.words import describe, formula
@@ -277,6 +278,17 @@ def convergence_words(fit: Fit, indicator: str) -> str:
     verdict = str(row["verdict"])
     if verdict == "not sampled":
         return str(row["advice"])
+    if component in fit.certificates:
+        numbers = (
+            f"{fit.certificates[component]}; smallest effective number of draws "
+            f"{row['ess_bulk']:,.0f}, 400 at least"
+        )
+        if verdict == "certified":
+            return f"Computed without sampling, and checked ({numbers})."
+        return (
+            f"The numbers of this mechanism are not to be relied on ({numbers}). "
+            f"{capital(str(row['advice']))}"
+        )
     numbers = (
         f"worst R-hat {row['rhat']:.3f} (1.01 at most), smallest effective number of draws "
         f"{row['ess_bulk']:,.0f} (400 at least), {int(row['divergent'])} divergent draws"
@@ -306,7 +318,7 @@ def convergence_summary(fit: Fit) -> str:
     if not fit.settings.tune:
         return "The parameters are stated, not estimated."
     table = diagnosis.table
-    bad = table.loc[table["verdict"] != "converged", "component"].tolist()
+    bad = table.loc[~table["verdict"].isin(TRUSTED), "component"].tolist()
     named = [fit.twin.label(name) for one in bad for name in str(one).split(" + ")]
     return (
         f"{len(named)} of {len(fit.designs)} mechanisms did not converge, so numbers that rest "

@@ -60,6 +60,10 @@ class NutsEngine:
             return False
         return is_known(component.designs[0])
 
+    def refusal(self, component: Component) -> str | None:
+        """Say in words what of a component it does not know, or None where it knows all."""
+        return None if self.accepts(component) else "it is none that the compiled density knows"
+
     def sample(self, component: Component, settings: Settings, progress: Progress) -> Draws:
         """Draw from the posterior.
 

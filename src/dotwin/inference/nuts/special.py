@@ -16,8 +16,10 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 __all__ = [
+    "bits",
     "dot",
     "exp",
+    "from_bits",
     "gamma_constant",
     "lgamma_digamma",
     "log1p_unit",
@@ -74,8 +76,8 @@ def _of_bits(typingctx: Any, x: Any) -> Any:
 
 
 # Numba fills in the first argument, which its types do not say.
-_bits: Any = intrinsic(_as_bits)
-_from_bits: Any = intrinsic(_of_bits)
+bits: Any = intrinsic(_as_bits)
+from_bits: Any = intrinsic(_of_bits)
 
 
 @njit(fastmath=_FLAGS, error_model="numpy")
@@ -104,7 +106,7 @@ def exp(x: float) -> float:
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    return float(_from_bits(_bits(p) + (_bits(shifted) << 52)))
+    return float(from_bits(bits(p) + (bits(shifted) << 52)))
 
 
 @njit(fastmath=_FLAGS, error_model="numpy")

@@ -19,7 +19,13 @@ from dotwin.inference.nuts.special import (
     student_series,
 )
 
-__all__ = ["inflate", "truncate_counts", "truncate_normal", "truncate_student_t"]
+__all__ = [
+    "inflate",
+    "log_at_least",
+    "truncate_counts",
+    "truncate_normal",
+    "truncate_student_t",
+]
 
 Floats = NDArray[np.float64]
 
@@ -95,7 +101,7 @@ def _score_step(
 
 
 @njit(error_model="numpy")
-def _log_at_least(
+def log_at_least(
     family: int, lower: float, eta: float, trials: float, dispersion: float
 ) -> tuple[float, float, float]:
     """Log P(Y >= lower), for a whole lower >= 1, and its derivatives."""
@@ -144,7 +150,7 @@ def truncate_counts(
     for i in range(eta.size):
         if lower[i] > 0.0:
             n = trials[i] if trials.size else 0.0
-            log_kept, by_eta, by_dispersion = _log_at_least(family, lower[i], eta[i], n, dispersion)
+            log_kept, by_eta, by_dispersion = log_at_least(family, lower[i], eta[i], n, dispersion)
             value -= log_kept
             slope[i] -= by_eta
             derivative -= by_dispersion

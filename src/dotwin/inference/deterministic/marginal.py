@@ -1,0 +1,340 @@
+"""The likelihood of globals with the innermost effects integrated out, and where it peaks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dotwin.inference.deterministic.compiled import (
+    effects_kernel,
+    information_kernel,
+    marginal_kernel,
+)
+from dotwin.inference.deterministic.problem import Problem
+from dotwin.inference.deterministic.rows import Centre
+
+if TYPE_CHECKING:
+    from dotwin.inference.deterministic.kernels import Lanes
+
+__all__ = ["Marginal", "Peak", "Quadrature"]
+
+Floats = NDArray[np.float64]
+
+#: Newton steps towards the mode of the globals, and halvings of each.
+_STEPS, _HALVINGS = 60, 30
+#: The mode is found when a further step would gain less than this in log density.
+_GAIN = 1e-4
+#: Of the grid on which effects are drawn: its ends in sds, its points.
+_GRID_END, _GRID_POINTS = 6.0, 73
+#: Nodes that draw effects; the tails of a group's effect matter here.
+_EFFECT_NODES = 11
+#: Draws of effects made at once.
+_AT_ONCE = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Peak:
+    """The mode of the globals given hyperparameters.
+
+    Parameters
+    ----------
+    h : array, dims (hyper,)
+    beta : array, dims (global,)
+    log_density : float
+        Laplace's approximation of the log posterior density of ``h``.
+    matrix, linear : array
+        The likelihood, and priors that are not normal, as a normal in the globals: its precision,
+        and that times its mean.
+    modes : array, dims (group,)
+        Of the effects.
+    found : bool
+        Whether the search ended, with a definite curvature.
+    """
+
+    h: Floats
+    beta: Floats
+    log_density: float
+    matrix: Floats
+    linear: Floats
+    modes: Floats
+    found: bool
+
+
+class Marginal(Protocol):
+    """What a search and a proposal ask of a likelihood."""
+
+    @property
+    def problem(self) -> Problem:
+        """The problem whose likelihood it is."""
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of its quadrature; 0 for closed forms."""
+
+    def peak(self, h: Floats, near: Peak | None) -> Peak:
+        """Find the mode of the globals given hyperparameters."""
+
+    def prepare(self, peak: Peak) -> None:
+        """Say where the globals will be when draws are evaluated."""
+
+    def log_likelihood(self, h: Floats, beta: Floats) -> Floats:
+        """Return the log marginal likelihood of each draw."""
+
+    def exact_normal(self, h: Floats) -> tuple[Floats, Floats] | None:
+        """Return the likelihood as a normal in the globals, where it is one."""
+
+    def quadrature_error(self, h: Floats, beta: Floats) -> float:
+        """Return the sd of the log likelihood's change when nodes are doubled."""
+
+    def refined(self) -> Marginal:
+        """Return the same with twice the nodes and one."""
+
+    def effects(self, h: Floats, beta: Floats, rng: np.random.Generator) -> Floats:
+        """Draw the effects given the rest, dims (draw, group)."""
+
+
+class Quadrature:
+    """The marginal likelihood of one problem by adaptive Gauss-Hermite quadrature.
+
+    Parameters
+    ----------
+    problem : Problem
+    nodes : int
+        Of each group's integral.
+    """
+
+    def __init__(self, problem: Problem, nodes: int) -> None:
+        self.problem = problem
+        self._grouped = bool(problem.inner)
+        self.nodes = nodes if self._grouped else 0
+        self._centre: Centre | None = None
+
+    @cached_property
+    def _rule(self) -> tuple[Floats, Floats]:
+        return _rule(self.nodes) if self._grouped else (np.zeros(0), np.zeros(0))
+
+    @cached_property
+    def _padded(self) -> tuple[Floats, Floats]:
+        from dotwin.inference.deterministic.kernels import NODE_LANES
+
+        nodes, log_weights = self._rule
+        missing = -nodes.size % NODE_LANES
+        return np.r_[nodes, np.zeros(missing)], np.r_[log_weights, np.full(missing, -np.inf)]
+
+    def peak(self, h: Floats, near: Peak | None) -> Peak:
+        """Find the mode of the globals given hyperparameters, by Newton's method.
+
+        Parameters
+        ----------
+        h : array, dims (hyper,)
+        near : Peak, optional
+            Where to start.
+
+        Returns
+        -------
+        Peak
+        """
+        problem, rows = self.problem, self.problem.gathered.rows
+        sd = float(problem.inner_spread(h))
+        d, c = (float(x) for x in problem.family_values(h))
+        constant = float(problem.constant(np.array(d), np.array(c)))
+        prior_matrix, prior_linear = (x for x in problem.precision(h[None]))
+        prior_matrix = prior_matrix[0]
+        information = information_kernel(problem.family, problem.kind)
+        groups = rows.starts.size - 1
+        known, bend = np.zeros(groups), np.zeros(rows.y.size)
+        gradient, matrix = np.zeros(problem.size), np.zeros((problem.size, problem.size))
+        nodes, log_weights = self._padded
+        # Where nothing is near, a search that started from another spread's modes would mislead.
+        beta = np.array(problem.start if near is None else near.beta)
+        modes = np.zeros(groups) if near is None else near.modes.copy()
+
+        at_start = float(problem.log_prior(h[None], beta[None])[0])
+        begun = beta.copy()
+
+        def log_prior(beta: Floats) -> float:
+            if problem.only_normal:
+                middle = 0.5 * (beta + begun)
+                return at_start + float((prior_linear - prior_matrix @ middle) @ (beta - begun))
+            return float(problem.log_prior(h[None], beta[None])[0])
+
+        def evaluate(beta: Floats) -> float:
+            value: float = information(
+                rows,
+                beta,
+                sd,
+                d,
+                c,
+                nodes,
+                log_weights,
+                problem.gathered.most,
+                modes,
+                known,
+                bend,
+                gradient,
+                matrix,
+            )
+            return value + constant + log_prior(beta)
+
+        found = False
+        value = evaluate(beta)
+        for _ in range(_STEPS):
+            if not math.isfinite(value):
+                break
+            slope, other = problem.other_priors(beta)
+            likelihood = matrix + np.diag(np.maximum(other, 0.0))
+            score = gradient + slope
+            whole = likelihood + prior_matrix
+            factor, definite = _factor(whole)
+            pull = score + prior_linear - prior_matrix @ beta
+            step = np.linalg.solve(factor.T, np.linalg.solve(factor, pull))
+            gain = 0.5 * float(pull @ step)
+            if gain < _GAIN:
+                found = definite
+                linear = likelihood @ beta + score
+                beta, value = beta + step, value + gain
+                break
+            size = 1.0
+            for _ in range(_HALVINGS):
+                kept = modes.copy()
+                there = evaluate(beta + size * step)
+                if math.isfinite(there) and there > value - 1e-9:
+                    break
+                modes[:] = kept
+                size *= 0.5
+            else:
+                break
+            beta, value = beta + size * step, there
+        if not found:
+            return Peak(h, beta, -math.inf, matrix, gradient, modes, False)
+        log_det = 2.0 * float(np.log(np.diag(factor)).sum())
+        density = value - 0.5 * log_det + 0.5 * problem.size * math.log(2.0 * math.pi)
+        self._last = (known.copy(), bend.copy())
+        return Peak(h, beta, density, likelihood, linear, modes, True)
+
+    def prepare(self, peak: Peak) -> None:
+        """Keep the effects' modes and information at the peak, from which draws are started."""
+        peak = self.peak(peak.h, peak)
+        problem, gathered = self.problem, self.problem.gathered
+        rows = gathered.rows
+        groups = rows.starts.size - 1
+        if not self._grouped:
+            nothing = np.zeros(rows.y.size)
+            self._centre = Centre(
+                np.zeros(groups), np.zeros(groups), 1.0, nothing, np.zeros(groups)
+            )
+            return
+        known, bend = self._last
+        precision = float(problem.inner_spread(peak.h)) ** -2.0
+        pull = bend / np.maximum(known + precision, 0.1 * precision)[gathered.of_row]
+        eta = rows.offset + rows.dense @ peak.beta[: rows.dense.shape[1]]
+        eta = eta + (rows.scale * peak.beta[rows.which]).sum(axis=1)
+        pulled = np.bincount(gathered.of_row, pull * eta, groups)
+        self._centre = Centre(peak.modes, known, precision, pull, pulled)
+
+    def log_likelihood(self, h: Floats, beta: Floats) -> Floats:
+        """Return the log marginal likelihood of each draw, dims (draw,)."""
+        return self._log_likelihood(h, beta, *self._rule)
+
+    def _log_likelihood(
+        self, h: Floats, beta: Floats, nodes: Floats, log_weights: Floats
+    ) -> Floats:
+        problem, gathered = self.problem, self.problem.gathered
+        lanes = self._lanes(h, beta)
+        out = np.empty(lanes.sd.shape)
+        marginal_kernel(problem.family, problem.kind)(
+            gathered.rows, self._centre, lanes, nodes, log_weights, gathered.most, out
+        )
+        d, c = problem.family_values(h)
+        return np.asarray(out.ravel()[: h.shape[0]] + problem.constant(d, c))
+
+    def _lanes(self, h: Floats, beta: Floats) -> Lanes:
+        """Lay draws out in whole blocks of lanes, the last draw repeated."""
+        from dotwin.inference.deterministic.kernels import LANES, Lanes
+
+        draws = h.shape[0]
+        taken = np.minimum(np.arange(-(-draws // LANES) * LANES), draws - 1)
+        d, c = self.problem.family_values(h)
+        sd = np.maximum(self.problem.inner_spread(h), 1e-150)
+        blocks = beta[taken].reshape(-1, LANES, beta.shape[1]).transpose(0, 2, 1)
+        wide = [np.ascontiguousarray(x[taken].reshape(-1, LANES)) for x in (sd, d, c)]
+        return Lanes(np.ascontiguousarray(blocks), *wide)
+
+    def exact_normal(self, h: Floats) -> tuple[Floats, Floats] | None:
+        """The likelihood is no normal in the globals."""
+        return None
+
+    def quadrature_error(self, h: Floats, beta: Floats) -> float:
+        """Return the sd of the log likelihood's change when nodes are doubled."""
+        if not self._grouped:
+            return 0.0
+        finer = self._log_likelihood(h, beta, *_rule(2 * self.nodes + 1))
+        return float(np.std(finer - self.log_likelihood(h, beta)))
+
+    def refined(self) -> Quadrature:
+        """Return the same with twice the nodes and one."""
+        finer = Quadrature(self.problem, 2 * self.nodes + 1)
+        finer._centre = self._centre
+        return finer
+
+    def effects(self, h: Floats, beta: Floats, rng: np.random.Generator) -> Floats:
+        """Draw the effects given the rest, dims (draw, group).
+
+        A group without rows has its prior's.
+        """
+        from dotwin.inference.deterministic.kernels import LANES
+
+        problem, gathered = self.problem, self.problem.gathered
+        spread = problem.inner_spread(h)
+        nodes, _ = _rule(max(self.nodes, _EFFECT_NODES))
+        grid = np.linspace(-_GRID_END, _GRID_END, _GRID_POINTS)
+        curve = _lagrange(nodes, grid)
+        kernel = effects_kernel(problem.family, problem.kind)
+        present = gathered.present
+        absent = np.setdiff1d(np.arange(gathered.groups), present)
+        result = np.empty((h.shape[0], gathered.groups))
+        for first in range(0, h.shape[0], _AT_ONCE):
+            some = slice(first, min(first + _AT_ONCE, h.shape[0]))
+            lanes = self._lanes(h[some], beta[some])
+            blocks = lanes.sd.shape[0]
+            uniform = rng.random((blocks, present.size, LANES))
+            out = np.empty((blocks, LANES, present.size))
+            kernel(
+                gathered.rows, self._centre, lanes, nodes, curve, grid, uniform, gathered.most, out
+            )
+            result[some, present] = out.reshape(-1, present.size)[: some.stop - first]
+        if absent.size:
+            result[:, absent] = spread[:, None] * rng.standard_normal((h.shape[0], absent.size))
+        return result
+
+
+def _rule(nodes: int) -> tuple[Floats, Floats]:
+    """Return nodes, and the logs of weights that already hold the normal's density."""
+    z, weights = np.polynomial.hermite_e.hermegauss(nodes)
+    return z, np.log(weights) + 0.5 * z * z
+
+
+def _lagrange(nodes: Floats, points: Floats) -> Floats:
+    """Return the matrix that turns values at nodes into the polynomial's at points."""
+    result = np.ones((points.size, nodes.size))
+    for k in range(nodes.size):
+        for j in range(nodes.size):
+            if j != k:
+                result[:, k] *= (points - nodes[j]) / (nodes[k] - nodes[j])
+    return result
+
+
+def _factor(matrix: Floats) -> tuple[Floats, bool]:
+    """Return a Cholesky factor, of the matrix itself or of the nearest that has one."""
+    try:
+        return np.linalg.cholesky(matrix), True
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
+        floor = 1e-6 * float(np.abs(values).max())
+        near = (vectors * np.maximum(np.abs(values), floor)) @ vectors.T
+        return np.linalg.cholesky(near), False

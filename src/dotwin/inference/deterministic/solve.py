@@ -1,0 +1,171 @@
+"""From a problem to draws of its posterior, and to what vouches for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dotwin.inference.certificate import QUADRATURE_ERROR_MAX, Certificate
+from dotwin.inference.deterministic.closed_form import ClosedForm
+from dotwin.inference.deterministic.marginal import Marginal, Quadrature
+from dotwin.inference.deterministic.problem import Problem
+from dotwin.inference.deterministic.profile import profile_axes
+from dotwin.inference.deterministic.proposal import Sample, build_proposal
+from dotwin.inference.deterministic.search import Mode, find_mode
+from dotwin.inference.nuts.parts import FamilyCode
+
+__all__ = ["Solution", "marginal_of", "solve", "weigh"]
+
+Floats = NDArray[np.float64]
+
+#: Nodes that quadrature begins with, and the most that it goes to.
+NODES, _MOST_NODES = 7, 31
+#: Draws of the proposal at least: the tail of the weights is judged by their largest fifth.
+_LEAST = 2000
+#: Draws on which the quadrature is checked.
+_CHECKED = 112
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Draws of a problem's posterior.
+
+    Parameters
+    ----------
+    certificate : Certificate
+    h, beta, effects : array, dims (draw, ...)
+        Hyperparameters, globals and the innermost groups' effects; empty without a certificate
+        that holds.
+    """
+
+    certificate: Certificate
+    h: Floats
+    beta: Floats
+    effects: Floats
+
+
+def marginal_of(problem: Problem, nodes: int = NODES) -> Marginal:
+    """Return the likelihood of the globals: in closed form for a normal, else by quadrature."""
+    if problem.family == FamilyCode.NORMAL:
+        return ClosedForm(problem)
+    return Quadrature(problem, nodes)
+
+
+def weigh(log_weight: Floats) -> tuple[Floats, float]:
+    """Return Pareto-smoothed weights that sum to 1, and k-hat.
+
+    Parameters
+    ----------
+    log_weight : array, dims (draw,)
+    """
+    from arviz_stats.base.array import array_stats
+
+    usable = np.where(np.isfinite(log_weight), log_weight, -np.inf)
+    top = float(usable.max())
+    if not np.isfinite(top):
+        return np.full(log_weight.size, 1.0 / log_weight.size), np.inf
+    centred = np.maximum(usable - top, -1e3)
+    smooth, k_hat = array_stats.psislw(-centred)
+    weights = np.exp(np.asarray(smooth) - np.max(smooth))
+    return weights / weights.sum(), float(k_hat)
+
+
+def solve(
+    problem: Problem, draws: int, rng: np.random.Generator, *, nodes: int = NODES
+) -> Solution:
+    """Draw from a problem's posterior by importance weights, and check what they are worth.
+
+    Parameters
+    ----------
+    problem : Problem
+    draws : int
+    rng : Generator
+    nodes : int
+        That quadrature begins with.
+
+    Returns
+    -------
+    Solution
+    """
+    marginal = marginal_of(problem, nodes)
+    mode = find_mode(marginal)
+    if not (mode.found and mode.agree):
+        return _nothing(problem, _failed(mode, marginal))
+    marginal.prepare(mode.peak)
+    proposal = build_proposal(marginal, mode, profile_axes(marginal, mode))
+    if proposal is None:
+        return _nothing(problem, _failed(Mode(mode.peak, mode.covariance, True, False), marginal))
+    size = max(draws, _LEAST)
+    sample = proposal.draw(size, rng)
+    marginal, sample, weights, certificate, picked = _judged(marginal, sample, draws, rng)
+    if not certificate.holds:
+        heavier = proposal.heavier(sample, weights)
+        sample = heavier.draw(size, rng)
+        marginal, sample, weights, certificate, picked = _judged(marginal, sample, draws, rng)
+    if not certificate.holds:
+        return _nothing(problem, certificate)
+    h, beta = sample.h[picked], sample.beta[picked]
+    effects = np.zeros((draws, 0))
+    if problem.inner:
+        effects = marginal.effects(h, beta, rng)
+    return Solution(certificate, h, beta, effects)
+
+
+def _judged(
+    marginal: Marginal, sample: Sample, draws: int, rng: np.random.Generator
+) -> tuple[Marginal, Sample, Floats, Certificate, NDArray[np.intp]]:
+    """Weigh a sample, with more nodes where the quadrature needs them, and resample it."""
+    while True:
+        weights, k_hat = weigh(sample.log_weight)
+        picked = _resample(weights, draws, rng)
+        some = picked[: min(_CHECKED, draws)]
+        error = marginal.quadrature_error(sample.h[some], sample.beta[some])
+        if error < QUADRATURE_ERROR_MAX or 2 * marginal.nodes + 1 > _MOST_NODES:
+            break
+        finer = marginal.refined()
+        before = marginal.log_likelihood(sample.h, sample.beta)
+        after = finer.log_likelihood(sample.h, sample.beta)
+        with np.errstate(invalid="ignore"):
+            log_weight = sample.log_weight + (after - before)
+        marginal, sample = finer, Sample(sample.tau, sample.h, sample.beta, log_weight)
+    ess = 1.0 / float((weights**2).sum())
+    certificate = Certificate(
+        k_hat=k_hat,
+        efficiency=ess / weights.size,
+        importance_ess=ess,
+        quadrature_error=error,
+        starts_agree=True,
+        mode_found=True,
+        nodes=marginal.nodes,
+    )
+    return marginal, sample, weights, certificate, picked
+
+
+def _resample(weights: Floats, draws: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Resample systematically, in random order."""
+    at = (np.arange(draws) + rng.random()) / draws
+    picked = np.searchsorted(np.cumsum(weights), at)
+    return rng.permutation(np.minimum(picked, weights.size - 1))
+
+
+def _failed(mode: Mode, marginal: Marginal) -> Certificate:
+    return Certificate(
+        k_hat=np.inf,
+        efficiency=0.0,
+        importance_ess=0.0,
+        quadrature_error=np.inf,
+        starts_agree=mode.agree,
+        mode_found=mode.found,
+        nodes=marginal.nodes,
+    )
+
+
+def _nothing(problem: Problem, certificate: Certificate) -> Solution:
+    return Solution(
+        certificate,
+        np.zeros((0, len(problem.hypers))),
+        np.zeros((0, problem.size)),
+        np.zeros((0, problem.gathered.groups)),
+    )
