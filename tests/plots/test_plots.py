@@ -119,3 +119,5 @@ def test_quantities_are_said_in_words_of_the_twin() -> None:
     assert quantity(twin, "missed_visits / scheduled_visits").factor == 100
     assert quantity(twin, "log1p(backlog)").label == "log1p(backlog)"
     assert quantity(small_twin(), "vacancy").unit == "% of funded posts"
+    homes = dw.read_twin("nursing_home_outcomes")
+    assert quantity(homes, "agency_hours_pct").difference == "percentage points"

@@ -5,7 +5,7 @@ import pytest
 import dotwin as dw
 from dotwin.reports.beliefs import _holm
 from dotwin.reports.table import Table, cell
-from dotwin.reports.words import intervention_words, listed
+from dotwin.reports.words import capital, intervention_words, listed
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,10 @@ def test_interventions_are_said_in_the_indicators_own_unit(text: str, said: str)
     twin = dw.read_twin("workforce_pressure")
     (one,) = dw.Scenario("x", [text]).interventions
     assert intervention_words(twin, one) == said
+
+
+def test_a_sentence_begins_with_a_capital_and_keeps_those_inside() -> None:
+    assert capital("case mix beyond what CMS expects") == "Case mix beyond what CMS expects"
 
 
 def test_lists_read_as_people_write_them() -> None:

@@ -93,7 +93,8 @@ def _indicator(twin: Twin, name: str) -> Quantity:
     if unit.startswith("share "):
         shown = f"% {unit.removeprefix('share ')}"
         return Quantity(name, label, shown, 100.0, "percentage points", False)
-    return Quantity(name, label, unit, 1.0, unit, adds_up(twin, name))
+    difference = "percentage points" if unit.startswith("%") else unit
+    return Quantity(name, label, unit, 1.0, difference, adds_up(twin, name))
 
 
 def _share(twin: Twin, text: str, name: str, trials: str) -> Quantity:

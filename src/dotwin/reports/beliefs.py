@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dotwin.reports.words import listed
+from dotwin.reports.words import capital, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,7 @@ def _hidden(fit: Fit) -> list[Belief]:
         moved = listed([graph.label(one) for one in hidden.affects])
         found.append(
             Belief(
-                f"{graph.label(name).capitalize()}, which nobody records, moves {moved}.",
+                f"{capital(graph.label(name))}, which nobody records, moves {moved}.",
                 "cannot be tested",
                 "It is declared and was left out of the fit: where it acts, differences between "
                 "scenarios are associations.",
@@ -273,7 +273,7 @@ def _seen(futures: Futures, name: str) -> Belief:
     for indicator in support.table["indicator"]:
         label = futures.twin.label(str(indicator))
         sentence = sentence.replace(str(indicator), label)
-        sentence = sentence.replace(str(indicator).capitalize(), label.capitalize())
+        sentence = sentence.replace(capital(str(indicator)), capital(label))
     return Belief(
         f"Similar {unit}s have been seen at the levels that ‘{name}’ brings about.",
         words[support.verdict],

@@ -20,7 +20,7 @@ from dotwin.reports.beliefs import STATUSES, beliefs
 from dotwin.reports.forecasts import forecasts, futures_section, outlook
 from dotwin.reports.mechanisms import convergence_summary, mechanism_section, set_aside
 from dotwin.reports.table import Table, from_frame
-from dotwin.reports.words import listed
+from dotwin.reports.words import capital, listed
 
 if TYPE_CHECKING:
     from dotwin.inference.fit import Fit
@@ -346,7 +346,7 @@ def _unknown(fit: Fit, futures: Futures | None) -> list[str]:
     """List what the model does not know, a sentence each."""
     twin, graph = fit.twin, fit.twin.graph
     found = [
-        f"{graph.label(name).capitalize()} is not recorded and moves "
+        f"{capital(graph.label(name))} is not recorded and moves "
         f"{listed([graph.label(one) for one in hidden.affects])}."
         for name, hidden in twin.hidden_causes.items()
     ]
