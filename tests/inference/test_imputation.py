@@ -95,8 +95,8 @@ def test_imputing_is_nearly_as_good_as_having_the_values(
     assert (ours_sd < 0.9 * aside_sd).all()
     # The sd of some 400 effective draws has a relative error of 3.5 %, the ratio of two 5 %.
     assert (ours_sd > (1.0 - 3.0 * 0.05) * full_sd).all()
-    # The estimates differ by less than what the gaps added to the error.
-    added = np.sqrt(np.maximum(ours_sd**2 - full_sd**2, 0.0))
+    # The estimates differ by less than what the gaps added to the error, at most.
+    added = np.sqrt(np.maximum((1.15 * ours_sd) ** 2 - full_sd**2, 0.0))
     assert (np.abs(ours - full) < 3 * added + 0.02).all()
     assert (np.abs(aside - full) < 3 * np.sqrt(aside_sd**2 - full_sd**2)).all()
 
