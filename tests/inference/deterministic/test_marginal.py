@@ -33,9 +33,7 @@ def integrated(case: str, problem: Problem, h: Floats, beta: Floats) -> float:
     density = CASES[case][2]
     rows, d = problem.gathered.rows, np.array(problem.family_values(h))
     y = rows.y
-    if case == "beta":
-        y = np.exp(rows.y)
-    elif case == "lognormal":
+    if case in ("beta", "lognormal"):
         y = np.exp(rows.y)
     sd = float(problem.inner_spread(h))
     eta = predictors(problem, beta)
