@@ -69,7 +69,7 @@ def far_apart() -> Panel:
 
 @pytest.fixture(scope="module")
 def two_modes() -> Panel:
-    """Counts that a few outliers scatter, under a prior that expects no scatter but for its tail."""
+    """Counts that outliers scatter, under a prior that expects no scatter but for its tail."""
     rng = np.random.default_rng(2)
     frame, provider = frame_of(12, 4)
     counts = rng.poisson(4.0, provider.size)
