@@ -78,7 +78,7 @@ class Certificate:
         nodes = (
             f"{self.nodes} nodes, quadrature error {self.quadrature_error:.3f}"
             if self.nodes
-            else "integrals in closed form"
+            else "no quadrature"
         )
         return (
             f"certified: k-hat {self.k_hat:.2f}, efficiency {self.efficiency:.2f}, importance ESS "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from numba import njit
 
@@ -43,8 +43,8 @@ _TINY = 2.2250738585072014e-308
 
 def inlined[F: Callable[..., Any]](function: F) -> F:
     """Compile a function into its callers, whose constants then decide its branches."""
-    compiled: F = njit(fastmath=FLAGS, error_model="numpy", forceinline=True)(function)
-    return compiled
+    compiled: Any = njit(fastmath=FLAGS, error_model="numpy", forceinline=True)(function)
+    return cast(F, compiled)
 
 
 @inlined

@@ -26,9 +26,11 @@ __all__ = ["Marginal", "Peak", "Quadrature"]
 Floats = NDArray[np.float64]
 
 #: Newton steps towards the mode of the globals, and halvings of each.
-_STEPS, _HALVINGS = 60, 30
+_STEPS, _HALVINGS = 40, 12
 #: The mode is found when a further step would gain less than this in log density.
-_GAIN = 1e-4
+_GAIN = 1e-5
+#: Less than this may be hidden by the error of few nodes.
+_HIDDEN = 0.05
 #: Of the grid on which effects are drawn: its ends in sds, its points.
 _GRID_END, _GRID_POINTS = 6.0, 73
 #: Nodes that draw effects; the tails of a group's effect matter here.
@@ -194,9 +196,9 @@ class Quadrature:
             pull = score + prior_linear - prior_matrix @ beta
             step = np.linalg.solve(factor.T, np.linalg.solve(factor, pull))
             gain = 0.5 * float(pull @ step)
+            linear = likelihood @ beta + score
             if gain < _GAIN:
                 found = definite
-                linear = likelihood @ beta + score
                 beta, value = beta + step, value + gain
                 break
             size = 1.0
@@ -208,6 +210,8 @@ class Quadrature:
                 modes[:] = kept
                 size *= 0.5
             else:
+                # What little is left to gain is hidden by the quadrature's own error.
+                found = definite and gain < _HIDDEN
                 break
             beta, value = beta + size * step, there
         if not found:

@@ -37,11 +37,14 @@ class Hyper:
     element : int
     prior : Prior
         On the quantity whose logarithm (or logit) is h.
+    typical : float
+        What data of this scale often ask for, whatever the prior says.
     """
 
     name: str
     element: int
     prior: Prior
+    typical: float
 
 
 @dataclass(frozen=True)

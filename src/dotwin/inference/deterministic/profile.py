@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dotwin.inference.deterministic.marginal import Marginal, Peak
 from dotwin.inference.deterministic.search import Mode
 
-__all__ = ["Axis", "Transform", "plain_axes", "profile_axes"]
+__all__ = ["Axis", "Transform", "profile_axes"]
 
 Floats = NDArray[np.float64]
 
@@ -84,17 +84,6 @@ class Transform:
         for j, axis in enumerate(self.axes):
             result = result + axis.log_slope(tau[..., j])
         return np.asarray(result)
-
-
-def plain_axes(mode: Mode) -> Transform:
-    """Return the transform that only shifts and scales."""
-    taus = np.array([-1.0, 0.0, 1.0])
-    return Transform(
-        tuple(
-            _axis(taus, mode.peak.h[j] + np.sqrt(mode.covariance[j, j]) * taus)
-            for j in range(mode.peak.h.size)
-        )
-    )
 
 
 def profile_axes(marginal: Marginal, mode: Mode) -> Transform:

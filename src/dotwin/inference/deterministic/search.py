@@ -9,21 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotwin.inference.deterministic.marginal import Marginal, Peak
-from dotwin.inference.nuts.constants import prior_middle
+from dotwin.inference.nuts.constants import is_positive, prior_code, prior_middle
 from dotwin.inference.nuts.parts import FamilyCode
 
-__all__ = ["Mode", "find_mode", "starts_of"]
+__all__ = ["NOT_CONCAVE", "Mode", "find_mode", "starts_of"]
 
 Floats = NDArray[np.float64]
 
-#: Where searches start, in units of the logarithms around the priors' middles.
-_LOW, _HIGH = -2.5, 1.5
+#: Where searches start, in logarithms from the priors' middles and what is typical.
+_LOW, _HIGH = -2.5, 1.0
 #: Step of differences that give a gradient.
-_STEP = 0.05
+_STEP = 0.01
 #: Hyperparameters are looked for within this distance of the priors' middles.
-_REACH = 9.0
+_REACH = 14.0
 #: Steps of a climb, and how far each may go.
 _CLIMB, _LONGEST = 60, 1.5
+#: How often a start that is too far out is moved.
+_NEARER = 3
 #: Squared step per slope before anything is known of the curvature.
 _FRESH = 0.25
 #: A climb ends where a full step is expected to gain less than half of this.
@@ -37,7 +39,7 @@ _NEGLIGIBLE = 12.0
 #: Modes that differ by less than this many sds are one.
 _SAME = 0.3
 #: Families whose log density is not concave in the linear predictor.
-_NOT_CONCAVE = (FamilyCode.STUDENT_T, FamilyCode.BETA, FamilyCode.BETA_BINOMIAL)
+NOT_CONCAVE = (FamilyCode.STUDENT_T, FamilyCode.BETA, FamilyCode.BETA_BINOMIAL)
 #: Step of the differences that a first curvature is taken from.
 _FIRST_STEP = 0.15
 #: Spreads that differences find are held between these.
@@ -65,19 +67,24 @@ class Mode:
 
 
 def starts_of(marginal: Marginal) -> list[Floats]:
-    """Choose where searches start: low, high and between, and against each other."""
-    middle = np.array([prior_middle(one.prior) for one in marginal.problem.hypers])
+    """Choose where searches start: between, low and high, and against each other.
+
+    Low and high are so for the prior and for data as they often are: a prior that the data
+    contradict may leave a mode of its own.
+    """
+    hypers = marginal.problem.hypers
+    middle = np.array([prior_middle(one.prior) for one in hypers])
     if not middle.size:
         return [middle]
-    signs = np.where(np.arange(middle.size) % 2 == 0, 1.0, -1.0)
-
-    def away(by: Floats) -> Floats:
-        return np.asarray(middle + np.where(by < 0, -_LOW * by, _HIGH * by))
-
-    ones = np.ones(middle.size)
-    starts = [middle, away(-ones), away(ones)]
+    typical = np.array([math.log(one.typical) for one in hypers])
+    bounded = [not is_positive(prior_code(one.prior)) for one in hypers]
+    typical = np.where(bounded, middle, typical)
+    low = np.minimum(middle, typical) + _LOW
+    high = np.maximum(middle, typical) + _HIGH
+    first = np.arange(middle.size) % 2 == 0
+    starts = [middle, low, high]
     if middle.size > 1:
-        starts += [away(signs), away(-signs)]
+        starts += [np.where(first, low, high), np.where(first, high, low)]
     return starts
 
 
@@ -95,14 +102,20 @@ def find_mode(marginal: Marginal, starts: list[Floats] | None = None) -> Mode:
     """
     chosen = starts_of(marginal) if starts is None else starts
     first = _top(marginal, _climb(marginal, chosen[0], None))
-    ends = [_climb(marginal, start, first if first.found else None) for start in chosen[1:]]
+    if not first.found:
+        return first
+    ends: list[Peak] = []
+    for start in chosen[1:]:
+        ends.append(_climb(marginal, start, first))
+        if not ends[-1].found:
+            return Mode(first.peak, first.covariance, False, True)
     best = max([first.peak, *ends], key=lambda peak: peak.log_density)
     top = first
     if best.log_density > first.peak.log_density + _HIGHER:
         top = _top(marginal, best)
     sds = np.sqrt(np.diag(top.covariance))
     agree = all(_agrees(end, top.peak, sds) for end in [first.peak, *ends])
-    if top.found and int(marginal.problem.family) in _NOT_CONCAVE:
+    if top.found and int(marginal.problem.family) in NOT_CONCAVE:
         agree = agree and _one_mode(marginal, top.peak)
     return Mode(top.peak, top.covariance, agree, top.found)
 
@@ -166,6 +179,12 @@ def _climb(marginal: Marginal, start: Floats, goal: Mode | None) -> Peak:
     no way leads elsewhere.
     """
     here = marginal.peak(start, None)
+    for _ in range(_NEARER):
+        if here.found or goal is None:
+            break
+        # Too far out for a mode of the globals: begin half as far away.
+        start = 0.5 * (start + goal.peak.h)
+        here = marginal.peak(start, None)
     if not start.size or not here.found:
         return here
     fresh = _FRESH * np.eye(start.size)
@@ -189,6 +208,9 @@ def _climb(marginal: Marginal, start: Floats, goal: Mode | None) -> Peak:
         moved, turned = there.h - here.h, slope - after
         here, slope = there, after
         if moved @ turned > 1e-10:
+            if is_fresh:
+                # The first step tells the scale (Nocedal and Wright 2006, 6.20).
+                inverse = np.eye(start.size) * float(moved @ turned) / float(turned @ turned)
             rho = 1.0 / float(moved @ turned)
             left = np.eye(start.size) - rho * np.outer(moved, turned)
             inverse = left @ inverse @ left.T + rho * np.outer(moved, moved)

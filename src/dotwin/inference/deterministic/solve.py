@@ -13,7 +13,7 @@ from dotwin.inference.deterministic.marginal import Marginal, Quadrature
 from dotwin.inference.deterministic.problem import Problem
 from dotwin.inference.deterministic.profile import profile_axes
 from dotwin.inference.deterministic.proposal import Sample, build_proposal
-from dotwin.inference.deterministic.search import Mode, find_mode
+from dotwin.inference.deterministic.search import NOT_CONCAVE, Mode, find_mode
 from dotwin.inference.nuts.parts import FamilyCode
 
 __all__ = ["Solution", "marginal_of", "solve", "weigh"]
@@ -21,7 +21,7 @@ __all__ = ["Solution", "marginal_of", "solve", "weigh"]
 Floats = NDArray[np.float64]
 
 #: Nodes that quadrature begins with, and the most that it goes to.
-NODES, _MOST_NODES = 7, 31
+NODES, MOST_NODES = 7, 31
 #: Draws of the proposal at least: the tail of the weights is judged by their largest fifth.
 _LEAST = 2000
 #: Draws on which the quadrature is checked.
@@ -73,7 +73,12 @@ def weigh(log_weight: Floats) -> tuple[Floats, float]:
 
 
 def solve(
-    problem: Problem, draws: int, rng: np.random.Generator, *, nodes: int = NODES
+    problem: Problem,
+    draws: int,
+    rng: np.random.Generator,
+    *,
+    nodes: int = NODES,
+    most_nodes: int = MOST_NODES,
 ) -> Solution:
     """Draw from a problem's posterior by importance weights, and check what they are worth.
 
@@ -82,8 +87,8 @@ def solve(
     problem : Problem
     draws : int
     rng : Generator
-    nodes : int
-        That quadrature begins with.
+    nodes, most_nodes : int
+        That quadrature begins with, and at most goes to.
 
     Returns
     -------
@@ -91,6 +96,10 @@ def solve(
     """
     marginal = marginal_of(problem, nodes)
     mode = find_mode(marginal)
+    while not (mode.found and mode.agree) and _may_refine(marginal, most_nodes):
+        # Few nodes misplace the density where groups differ much, and with it the search.
+        marginal = marginal.refined()
+        mode = find_mode(marginal)
     if not (mode.found and mode.agree):
         return _nothing(problem, _failed(mode, marginal))
     marginal.prepare(mode.peak)
@@ -99,11 +108,15 @@ def solve(
         return _nothing(problem, _failed(Mode(mode.peak, mode.covariance, True, False), marginal))
     size = max(draws, _LEAST)
     sample = proposal.draw(size, rng)
-    marginal, sample, weights, certificate, picked = _judged(marginal, sample, draws, rng)
+    marginal, sample, weights, certificate, picked = _judged(
+        marginal, sample, draws, rng, most_nodes
+    )
     if not certificate.holds:
         heavier = proposal.heavier(sample, weights)
         sample = heavier.draw(size, rng)
-        marginal, sample, weights, certificate, picked = _judged(marginal, sample, draws, rng)
+        marginal, sample, weights, certificate, picked = _judged(
+            marginal, sample, draws, rng, most_nodes
+        )
     if not certificate.holds:
         return _nothing(problem, certificate)
     h, beta = sample.h[picked], sample.beta[picked]
@@ -114,7 +127,7 @@ def solve(
 
 
 def _judged(
-    marginal: Marginal, sample: Sample, draws: int, rng: np.random.Generator
+    marginal: Marginal, sample: Sample, draws: int, rng: np.random.Generator, most_nodes: int
 ) -> tuple[Marginal, Sample, Floats, Certificate, NDArray[np.intp]]:
     """Weigh a sample, with more nodes where the quadrature needs them, and resample it."""
     while True:
@@ -122,7 +135,7 @@ def _judged(
         picked = _resample(weights, draws, rng)
         some = picked[: min(_CHECKED, draws)]
         error = marginal.quadrature_error(sample.h[some], sample.beta[some])
-        if error < QUADRATURE_ERROR_MAX or 2 * marginal.nodes + 1 > _MOST_NODES:
+        if error < QUADRATURE_ERROR_MAX or 2 * marginal.nodes + 1 > most_nodes:
             break
         finer = marginal.refined()
         before = marginal.log_likelihood(sample.h, sample.beta)
@@ -141,6 +154,11 @@ def _judged(
         nodes=marginal.nodes,
     )
     return marginal, sample, weights, certificate, picked
+
+
+def _may_refine(marginal: Marginal, most_nodes: int) -> bool:
+    concave = int(marginal.problem.family) not in NOT_CONCAVE
+    return concave and marginal.nodes > 0 and 2 * marginal.nodes + 1 <= most_nodes
 
 
 def _resample(weights: Floats, draws: int, rng: np.random.Generator) -> NDArray[np.intp]:

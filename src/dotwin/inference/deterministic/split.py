@@ -28,6 +28,9 @@ Indices = NDArray[np.intp]
 MOST_GLOBALS = 300
 #: Hyperparameters of one problem beyond which a design of points does not describe them.
 MOST_HYPERS = 6
+#: Typical spreads on the link scale, and what the families' parameters often are.
+_TYPICAL = 0.5
+_TYPICAL_OF = {"1/sqrt(dispersion)": 0.5, "nu - 2": 5.0}
 _COUNTS = (FamilyCode.POISSON, FamilyCode.NEGATIVE_BINOMIAL, FamilyCode.BINOMIAL)
 
 
@@ -107,7 +110,8 @@ def _problem(design: Design, arrays: PredictorDesign, everything: list[Parameter
     is_main = predictor.role == "mean"
     rows = main_rows(design) if is_main else np.arange(design.rows)
     inner = _inner(arrays)
-    hypers, position = _hypers(listed)
+    scale = design.reference.multiplier if is_main else 1.0
+    hypers, position = _hypers(listed, scale)
 
     dense: list[Floats] = []
     sparse: list[Sparse] = []
@@ -191,14 +195,17 @@ def _problem(design: Design, arrays: PredictorDesign, everything: list[Parameter
     )
 
 
-def _hypers(listed: list[Parameter]) -> tuple[tuple[Hyper, ...], dict[str, int]]:
+def _hypers(listed: list[Parameter], scale: float) -> tuple[tuple[Hyper, ...], dict[str, int]]:
     sds = {p.sd for p in listed}
     found: list[Hyper] = []
     position: dict[str, int] = {}
     for p in listed:
         if p.name in sds or p.kind == "dispersion":
             position[p.name] = len(found)
-            found += [Hyper(p.name, j, prior) for j, prior in enumerate(element_priors(p))]
+            typical = _TYPICAL * scale
+            if p.transform is not None and not p.transform.relative_to_child_sd:
+                typical = _TYPICAL_OF[p.transform.prior_on]
+            found += [Hyper(p.name, j, prior, typical) for j, prior in enumerate(element_priors(p))]
     for hyper in found:
         code = prior_code(hyper.prior)
         assert is_positive(code) or hyper.prior.distribution in ("beta", "uniform")
