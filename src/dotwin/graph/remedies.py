@@ -1,0 +1,96 @@
+"""What recording would identify an effect: the smallest sets of hidden causes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from dotwin.graph.causal_graph import CausalGraph, Node
+from dotwin.graph.general import Hedge
+
+__all__ = ["smallest_to_record"]
+
+
+def smallest_to_record(
+    graph: CausalGraph,
+    candidates: Mapping[str, frozenset[Node]],
+    obstacle: Callable[[CausalGraph], Hedge | None],
+) -> tuple[tuple[str, ...], ...]:
+    """Return every smallest set of hidden causes that, if recorded, identifies an effect.
+
+    An obstacle that is left after some are recorded rests on certain hidden causes; at least one
+    of these has to be recorded in any case. So the sets that hit all obstacles found so far are
+    tried, smallest first, and each failure adds an obstacle.
+
+    Parameters
+    ----------
+    graph : CausalGraph
+    candidates : dict of str to frozenset of Node
+        Hidden causes by name, each with its nodes.
+    obstacle : callable
+        Returns the hedge of a graph, or None when the effect is identified in it.
+
+    Returns
+    -------
+    tuple of tuple of str
+        All of one size; empty when recording every candidate does not help.
+    """
+    if obstacle(_recorded(graph, frozenset().union(*candidates.values()))) is not None:
+        return ()
+    demands: list[frozenset[str]] = []
+    for size in range(len(candidates) + 1):
+        found: dict[frozenset[str], None] = {}
+        failed: set[frozenset[str]] = set()
+        again = True
+        while again:
+            again = False
+            for chosen in _hitting(demands, size, frozenset()):
+                if chosen in found or chosen in failed:
+                    continue
+                nodes = frozenset[Node]().union(*(candidates[name] for name in chosen))
+                left = _recorded(graph, nodes)
+                hedge = obstacle(left)
+                if hedge is None:
+                    found[chosen] = None
+                    continue
+                failed.add(chosen)
+                involved = _involved(left, hedge)
+                demands.append(
+                    frozenset(
+                        name
+                        for name, members in candidates.items()
+                        if name not in chosen and members & involved
+                    )
+                )
+                again = True
+                break
+        if found:
+            order = list(candidates)
+            return tuple(sorted(tuple(sorted(one, key=order.index)) for one in found))
+    return ()
+
+
+def _hitting(
+    demands: list[frozenset[str]], size: int, chosen: frozenset[str]
+) -> Iterator[frozenset[str]]:
+    """Yield sets of at most some size that have a member in common with every demand."""
+    unmet = next((demand for demand in demands if not demand & chosen), None)
+    if unmet is None:
+        yield chosen
+    elif len(chosen) < size:
+        for name in sorted(unmet):
+            yield from _hitting(demands, size, chosen | {name})
+
+
+def _recorded(graph: CausalGraph, nodes: frozenset[Node]) -> CausalGraph:
+    """Return the graph in which some hidden causes are recorded."""
+    return graph.explicit(frozenset(graph.latent) - nodes)
+
+
+def _involved(graph: CausalGraph, hedge: Hedge) -> frozenset[Node]:
+    """Return the hidden causes on which a hedge may rest."""
+    tied = frozenset(hedge.larger)
+    joins = {node for node in graph.latent if len(graph.shown_effects(node) & tied) > 1}
+    # Others may stand between: between recorded variables, or between a join and what it joins.
+    sources = joins | set(graph.nodes)
+    between = {node for node in graph.latent if graph.ancestors(node) & sources}
+    return frozenset(joins | between)
