@@ -154,9 +154,7 @@ class CausalGraph:
             "edges": arrows,
             "hidden": sets,
             "nodes": tuple(node for node in named if node not in unseen),
-            "latent": tuple(
-                node for node in (*named, *anonymous) if node in unseen | set(anonymous)
-            ),
+            "latent": (*(node for node in named if node in unseen), *anonymous),
             "deterministic": tuple(node for node in named if node in exact),
             "_parents": {node: tuple(found) for node, found in parents.items()},
             "_children": {node: tuple(found) for node, found in children.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -28,6 +28,10 @@ __all__ = ["Identification", "Strategy", "Words", "identify", "query_of"]
 
 type Strategy = Literal["no effect", "back door", "front door", "ID", "instrument"]
 
+#: How many letters of a formula are printed with a verdict; `estimand` prints any.
+_FORMULA = 400
+#: How many variables held fixed are named.
+_HELD = 8
 #: How many smallest sets of hidden causes a sentence lists.
 _LISTED = 3
 
@@ -40,9 +44,12 @@ class Words:
     ----------
     names : dict of Node to str
         Names other than a node's own.
+    rewritten : callable, optional
+        How a path is put in words, where not by these names.
     """
 
     names: Mapping[Node, str] = field(default_factory=dict)
+    rewritten: Callable[[OpenPath], OpenPath] | None = None
 
     def name(self, node: Node) -> str:
         """Return what people read for a node."""
@@ -51,6 +58,10 @@ class Words:
     def listed(self, nodes: Collection[Node], joiner: str = "and") -> str:
         """Return what people read for some nodes."""
         return listed([self.name(node) for node in nodes], joiner)
+
+    def path(self, path: OpenPath) -> str:
+        """Return what people read for a path."""
+        return path.words(self.names) if self.rewritten is None else str(self.rewritten(path))
 
 
 def listed(words: Collection[str], joiner: str = "and") -> str:
@@ -157,7 +168,9 @@ class Identification:
     def __str__(self) -> str:
         if self.identified:
             lines = [f"{self.query}: identified ({self.strategy}). {self.reason}"]
-            lines.append(f"{self.query} = {self.estimand}")
+            formula = str(self.estimand)
+            if len(formula) <= _FORMULA:
+                lines.append(f"{self.query} = {formula}")
         else:
             lines = [f"{self.query}: not identified. {self.reason}"]
             if self.what_to_record:
@@ -179,6 +192,8 @@ class Question:
     words : Words
     recordable : dict of str to frozenset of Node, optional
         The hidden causes that somebody could record; all of the graph unless given.
+    keep : frozenset of Node
+        Exact nodes that stay although nothing is asked about them.
     """
 
     def __init__(
@@ -189,11 +204,12 @@ class Question:
         given: frozenset[Node] = frozenset(),
         words: Words | None = None,
         recordable: Mapping[str, frozenset[Node]] | None = None,
+        keep: frozenset[Node] = frozenset(),
     ) -> None:
         self.graph, self.words = graph, words or Words()
         self.causes, self.outcomes, self.given = causes, outcomes, given
         self._recordable = recordable
-        self.plain = graph.without_deterministic(keep=outcomes | given)
+        self.plain = graph.without_deterministic(keep=outcomes | given | keep)
         self.mixed = MixedGraph.of(self.plain.project())
         self.y, self.z = self.mixed.bits(outcomes), self.mixed.bits(given)
         # Causes that reach the outcomes only through other causes, or not at all, change nothing.
@@ -233,10 +249,35 @@ class Question:
             candidates = {node_name(node): frozenset([node]) for node in self.plain.latent}
         return smallest_to_record(self.plain, candidates, self.obstacle)
 
-    def open_path(self) -> OpenPath | None:
-        """Return a shortest path by which something else moves causes and outcomes."""
+    def open_path(self) -> tuple[OpenPath | None, frozenset[Node]]:
+        """Return a shortest path by which something else moves causes and outcomes, and what with.
+
+        It is looked for with all held fixed that may be: what the causes do not affect, among
+        what acts on causes and outcomes.
+        """
         causes = frozenset(self.mixed.named(self.x))
-        return self.graph.open_back_door_path(causes, self.outcomes, self.given) if causes else None
+        if not causes:
+            return None, frozenset()
+        sets = Adjustment(self.mixed, self.x, self.y, self.z)
+        bits = sets.candidates & ~self.mixed.descendants(self.x)
+        held = frozenset(self.mixed.named(bits)) & set(self.graph.nodes)
+        path = self.graph.open_back_door_path(causes, self.outcomes, self.given | held)
+        # Only what is needed to keep the sentence true is said to be held fixed.
+        for node in self.ordered(held) if len(held) <= _HELD else ():
+            fewer = held - {node}
+            if self.graph.open_back_door_path(causes, self.outcomes, self.given | fewer) == path:
+                held = fewer
+        return path, held
+
+    def path_in_words(self) -> tuple[OpenPath | None, str]:
+        """Return the open path, and a sentence that shows it."""
+        path, held = self.open_path()
+        if path is None:
+            return None, ""
+        if not held:
+            return path, f" Open path: {self.words.path(path)}."
+        fixed = self.words.listed(self.ordered(held)) if len(held) <= _HELD else "all that may be"
+        return path, f" With {fixed} held fixed, a path stays open: {self.words.path(path)}."
 
 
 def _effect(mixed: MixedGraph, x: int, y: int, z: int) -> Expression | Hedge:
@@ -262,6 +303,7 @@ def identify(
     words: Words | None = None,
     recordable: Mapping[str, frozenset[Node]] | None = None,
     assuming: tuple[str, ...] = (),
+    known: frozenset[Node] = frozenset(),
 ) -> Identification:
     """Judge whether P(outcomes | do(causes), given) follows from what a graph's columns record.
 
@@ -274,7 +316,9 @@ def identify(
     recordable : dict of str to frozenset of Node, optional
         The hidden causes that somebody could record; all of the graph unless given.
     assuming : tuple of str
-        What counts as known although no column records it.
+        What counts as known although no column records it, in sentences.
+    known : frozenset of Node
+        The nodes of which these sentences speak; none of them is offered as an instrument.
 
     Returns
     -------
@@ -348,7 +392,7 @@ def identify(
         )
     found = asked.effect()
     if isinstance(found, Hedge):
-        return _not_identified(asked, found, assuming)
+        return _not_identified(asked, found, assuming, known)
     return verdict(
         "ID",
         "No one set to adjust for and no front door gives it, but the general algorithm finds a "
@@ -408,20 +452,22 @@ def _through(mixed: MixedGraph, x: int, y: int, mediators: int) -> Expression:
     return summed(effects_first(mixed, mediators), product([first, second]))
 
 
-def _not_identified(asked: Question, hedge: Hedge, assuming: tuple[str, ...]) -> Identification:
+def _not_identified(
+    asked: Question, hedge: Hedge, assuming: tuple[str, ...], known: frozenset[Node]
+) -> Identification:
     say, mixed = asked.words, asked.mixed
-    path = asked.open_path()
+    path, shown = asked.path_in_words()
     tied, rest = say.listed(hedge.larger), say.listed(hedge.smaller)
     reason = (
         f"Hidden causes tie {tied} together, and the answer needs {rest} apart from the rest of "
         f"this group, which nothing recorded gives: two systems can agree on all that is recorded "
         f"and differ in the answer."
     )
-    if path is not None:
-        reason += f" Open path: {path.words(say.names)}."
+    reason += shown
     found: tuple[Instrument, ...] = ()
     if len(asked.causes) == len(asked.outcomes) == 1 and not asked.given:
-        found = instruments(mixed, asked.x, asked.y)
+        every = instruments(mixed, asked.x, asked.y)
+        found = tuple(one for one in every if one.variable not in known)
     if found:
         reason += (
             f" {_instrument_words(found, say)}: it bounds the effect, and identifies it only with "

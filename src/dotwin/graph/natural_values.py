@@ -39,6 +39,7 @@ def identify_change(
     words: Words | None = None,
     recordable: Mapping[str, frozenset[Node]] | None = None,
     assuming: tuple[str, ...] = (),
+    known: frozenset[Node] = frozenset(),
 ) -> Identification:
     r"""Judge whether outcomes under changes of natural values follow from what is observed.
 
@@ -56,7 +57,7 @@ def identify_change(
         One for each cause.
     causes, outcomes, reads, carry : frozenset of Node
         As in `CausalGraph.identify_change`.
-    words, recordable, assuming
+    words, recordable, assuming, known
         As in `identify`.
 
     Returns
@@ -82,7 +83,13 @@ def identify_change(
     _check_kinds(graph, kinds, causes, reads, carry)
     if set(kinds.values()) == {"do"}:
         return identify(
-            graph, causes, outcomes, words=words, recordable=recordable, assuming=assuming
+            graph,
+            causes,
+            outcomes,
+            words=words,
+            recordable=recordable,
+            assuming=assuming,
+            known=known,
         )
     change = _Change(graph, kinds, causes, outcomes, reads, carry, words, recordable)
     change.check_reads()
@@ -90,10 +97,8 @@ def identify_change(
     found = change.law()
     what, on = say.listed(change.ordered(causes)), say.listed(change.ordered(outcomes))
     if isinstance(found, str | Hedge):
-        path = change.open_path()
-        reason = found if isinstance(found, str) else change.in_words(found)
-        if path is not None:
-            reason += f" Open path: {path.words(say.names)}."
+        path, shown_path = change.path_in_words()
+        reason = (found if isinstance(found, str) else change.in_words(found)) + shown_path
         return Identification(
             change.query,
             False,
@@ -174,12 +179,9 @@ class _Change(Question):
         recordable: Mapping[str, frozenset[Node]] | None,
     ) -> None:
         self.kinds, self.reads, self.carry = kinds, reads, carry
-        super().__init__(graph, causes, outcomes, frozenset(), words, recordable)
-        self.natural = frozenset(n for n, kind in kinds.items() if kind not in ("do", "policy"))
         # Exact nodes that a rule reads stay, as outcomes do.
-        self.plain = graph.without_deterministic(keep=outcomes | reads)
-        self.mixed = MixedGraph.of(self.plain.project())
-        self.y, self.z = self.mixed.bits(outcomes), 0
+        super().__init__(graph, causes, outcomes, words=words, recordable=recordable, keep=reads)
+        self.natural = frozenset(n for n, kind in kinds.items() if kind not in ("do", "policy"))
         self.x = self.mixed.bits(causes)
         self.split = MixedGraph.of(_split(graph, causes, carry, kinds, outcomes | reads).project())
 
