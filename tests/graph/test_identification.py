@@ -17,6 +17,7 @@ from dotwin.graph.estimand import Estimand
 from dotwin.graph.general import Hedge, joint_effect
 from dotwin.graph.mixed_graph import MixedGraph
 from tests.graph.discrete import System, gap, random_graph, random_system
+from tests.graph.rivals import AGREE, DIFFER, rival_systems
 from tests.graph.test_causal_graph import GRAPHS, graph_of
 
 #: Float arithmetic on a few hundred terms.
@@ -243,3 +244,34 @@ def test_questions_without_sense_are_refused() -> None:
         graph.identify("U", "Y")
     with pytest.raises(SpecificationError, match="no variable 'Q'"):
         graph.identify("Q", "Y")
+
+
+# ── not identified: two systems that agree on the data and differ in the answer ────────────────
+
+
+def assert_rivals(graph: CausalGraph, rng: np.random.Generator, cause: str, outcome: str) -> None:
+    pair = rival_systems(graph, [cause], [outcome], rng)
+    assert pair is not None, (graph, cause, outcome)
+    one, other = pair
+    recorded = np.abs(one.observed().values - other.observed().values)
+    effect = np.abs(one.under([cause], [outcome]).values - other.under([cause], [outcome]).values)
+    assert recorded.max() <= AGREE
+    assert effect.max() > DIFFER
+
+
+@pytest.mark.parametrize("name", [name for name, one in GRAPHS.items() if not one[2]])
+def test_textbook_refusals_are_shown_by_two_systems(name: str) -> None:
+    assert_rivals(graph_of(*GRAPHS[name][:2]), np.random.default_rng(0), "X", "Y")
+
+
+def test_random_refusals_are_shown_by_two_systems() -> None:
+    shown = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        graph, cause, outcome = random_graph(rng, 4, 6)
+        if graph.identify(cause, outcome).identified:
+            continue
+        assert_rivals(graph, rng, str(cause), str(outcome))
+        shown += 1
+        if shown == 12:
+            return

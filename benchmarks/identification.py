@@ -1,0 +1,231 @@
+"""Is identification right? Every verdict and formula against enumeration, and how long it takes.
+
+Systems are random tables on a graph, in which every hidden pair has a binary common cause. Of each,
+the recorded joint distribution and the true effect are enumerated; a formula is evaluated on the
+joint and compared with the truth, for every value of what it keeps free. Where an effect is said
+not to be identified, two systems are looked for that agree on the joint and differ in the effect.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from dotwin.graph import CausalGraph  # noqa: E402
+from dotwin.graph.estimand import Estimand  # noqa: E402
+from dotwin.graph.general import Hedge, joint_effect  # noqa: E402
+from dotwin.graph.mixed_graph import MixedGraph  # noqa: E402
+from tests.graph.discrete import gap, random_graph, random_system  # noqa: E402
+from tests.graph.rivals import AGREE, DIFFER, rival_systems  # noqa: E402
+from tests.graph.test_natural_values import random_panel, truth_of  # noqa: E402
+from tests.graph.test_through_time import large_twin  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results"
+EXACT = 1e-12
+
+
+def published() -> dict[str, Any]:
+    """Compare with published verdicts, on twenty random systems each."""
+    folder = Path(os.environ.get("DOTWIN_ORACLES", ROOT.parent / "shared" / "oracles"))
+    file = folder / "identification.json"
+    if not file.is_file():
+        return {"skipped": "the published answers are not here; DOTWIN_ORACLES names their folder"}
+    graphs = json.loads(file.read_text(encoding="utf-8"))["graphs"]
+    agree, worst, systems, shown = 0, 0.0, 0, 0
+    for one in graphs.values():
+        graph = CausalGraph(map(tuple, one["edges"]), map(tuple, one["hidden"]))
+        found = graph.identify("X", "Y")
+        agree += found.identified == one["identified"]
+        if not found.identified:
+            shown += rival_systems(graph, ["X"], ["Y"], np.random.default_rng(0)) is not None
+            continue
+        for seed in range(20):
+            system = random_system(graph, np.random.default_rng(seed))
+            value = found.estimand.evaluate(system.observed())
+            worst = max(worst, gap(value, system.under(["X"], ["Y"])))
+            systems += 1
+    return {
+        "graphs": len(graphs),
+        "verdicts that agree": agree,
+        "systems evaluated": systems,
+        "largest error": worst,
+        "refusals shown by two systems": shown,
+    }
+
+
+def random_effects(count: int, rivals: int) -> dict[str, Any]:
+    """Check single effects on random graphs with hidden pairs, four to seven variables."""
+    strategies: Counter[str] = Counter()
+    worst, worst_general, wrong, tried, shown, seconds = 0.0, 0.0, 0, 0, 0, 0.0
+    for seed in range(count):
+        rng = np.random.default_rng([1, seed])
+        graph, cause, outcome = random_graph(rng)
+        before = time.perf_counter()
+        found = graph.identify(cause, outcome)
+        seconds += time.perf_counter() - before
+        strategies[found.strategy or "not identified"] += 1
+        if found.identified:
+            system = random_system(graph, rng)
+            table, truth = system.observed(), system.under([cause], [outcome])
+            error = gap(found.estimand.evaluate(table), truth)
+            mixed = MixedGraph.of(graph.project())
+            general = joint_effect(mixed, mixed.bits([cause]), mixed.bits([outcome]))
+            assert not isinstance(general, Hedge)
+            other = gap(Estimand("", general, (outcome, cause)).evaluate(table), truth)
+            worst, worst_general = max(worst, error), max(worst_general, other)
+            wrong += max(error, other) > EXACT
+        elif tried < rivals:
+            tried += 1
+            pair = rival_systems(graph, [cause], [outcome], rng)
+            if pair is not None:
+                one, two = pair
+                same = np.abs(one.observed().values - two.observed().values).max() <= AGREE
+                effects = [system.under([cause], [outcome]).values for system in pair]
+                shown += bool(same and np.abs(effects[0] - effects[1]).max() > DIFFER)
+    return {
+        "graphs": count,
+        "by strategy": dict(sorted(strategies.items())),
+        "identified and wrong": wrong,
+        "largest error": worst,
+        "largest error of the general algorithm": worst_general,
+        "refusals tried": tried,
+        "refusals shown by two systems": shown,
+        "milliseconds a verdict": 1000 * seconds / count,
+    }
+
+
+def random_joint_effects(count: int) -> dict[str, Any]:
+    """Check effects of one or two causes on one or two outcomes, conditional ones too."""
+    kinds: Counter[str] = Counter()
+    worst, wrong = 0.0, 0
+    for seed in range(count):
+        rng = np.random.default_rng([2, seed])
+        graph, _, _ = random_graph(rng)
+        names = [str(n) for n in rng.permutation(graph.nodes)]
+        parts = np.split(names, np.cumsum(rng.integers([1, 1, 0], [3, 3, 2])))[:3]
+        causes, outcomes, given = (list(part) for part in parts)
+        if not outcomes:
+            continue
+        found = graph.identify(causes, outcomes, given)
+        kind = "conditional" if given else "joint"
+        kinds[f"{kind}, {'identified' if found.identified else 'not identified'}"] += 1
+        if found.identified:
+            system = random_system(graph, rng)
+            truth = system.under(causes, outcomes, given)
+            error = gap(found.estimand.evaluate(system.observed()), truth)
+            worst, wrong = max(worst, error), wrong + (error > EXACT)
+    return {"by kind": dict(sorted(kinds.items())), "identified and wrong": wrong} | {
+        "largest error": worst
+    }
+
+
+def random_changes(count: int) -> dict[str, Any]:
+    """Check changes of natural values in small panels, own lags and rules included."""
+    verdicts: Counter[str] = Counter()
+    worst, wrong = 0.0, 0
+    for seed in range(count):
+        rng = np.random.default_rng([3, seed])
+        graph, nodes, outcome = random_panel(rng)
+        causes = [node for node in nodes if node[0] == "a"][: rng.integers(1, 4)]
+        kinds = {node: str(rng.choice(["shift", "do", "rule"])) for node in causes}
+        if set(kinds.values()) == {"do"}:
+            continue
+        affected = graph.descendants(causes) | {outcome, *causes}
+        earlier = [node for node in nodes if node not in affected]
+        reads = earlier[:1] if "rule" in kinds.values() else []
+        found = graph.identify_change(causes, [outcome], kind=kinds, reads=reads)
+        verdicts["identified" if found.identified else "not identified"] += 1
+        if found.identified:
+            system = random_system(graph, rng)
+            value = found.estimand.evaluate(system.observed())
+            error = gap(value, truth_of(system, found, kinds))
+            worst, wrong = max(worst, error), wrong + (error > EXACT)
+    return {"verdicts": dict(sorted(verdicts.items())), "identified and wrong": wrong} | {
+        "largest error": worst
+    }
+
+
+def speed() -> dict[str, Any]:
+    """Time verdicts on twins of 40 indicators over 3 periods with groups, shocks, hidden causes."""
+    times: dict[str, list[float]] = {"do": [], "shift": []}
+    found = Counter[str]()
+    for seed in range(1, 4):
+        graph = large_twin(seed).graph
+        for cause, outcome in [("v0", "v39"), ("v5", "v30"), ("v20", "v39"), ("v38", "v39")]:
+            for kind, several in times.items():
+                before = time.perf_counter()
+                verdict = graph.identify(cause, outcome, kind=kind, periods=3)
+                several.append(time.perf_counter() - before)
+                found["identified" if verdict.identified else "not identified"] += 1
+    return {"verdicts": dict(found)} | {
+        f"{kind}, seconds": {
+            "median": float(np.median(several)),
+            "longest": float(np.max(several)),
+        }
+        for kind, several in times.items()
+    }
+
+
+def lines_of(name: str, value: Any, depth: int = 0) -> list[str]:
+    """Write a result as nested lists."""
+    indent = "  " * depth
+    if isinstance(value, dict):
+        lines = [f"{indent}- {name}:"]
+        for key, one in value.items():
+            lines += lines_of(key, one, depth + 1)
+        return lines
+    shown = f"{value:.3g}" if isinstance(value, float) else str(value)
+    return [f"{indent}- {name}: {shown}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--graphs", type=int, default=1000)
+    parser.add_argument("--rivals", type=int, default=60)
+    chosen = parser.parse_args()
+    before = time.perf_counter()
+    results = {
+        "published graphs": published(),
+        "single effects on random graphs": random_effects(chosen.graphs, chosen.rivals),
+        "joint and conditional effects on random graphs": random_joint_effects(chosen.graphs),
+        "changes of natural values in random panels": random_changes(chosen.graphs),
+        "40 indicators over 3 periods": speed(),
+    }
+    about = {
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "machine": platform.machine(),
+        "seconds": time.perf_counter() - before,
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"about": about, "results": results}, indent=1, ensure_ascii=False)
+    (RESULTS / "identification.json").write_text(text + "\n", encoding="utf-8")
+    page = ["# Identification against enumeration", "", *(__doc__ or "").splitlines()[2:], ""]
+    for name, one in results.items():
+        page += [f"## {name[0].upper()}{name[1:]}", ""]
+        for key, value in one.items():
+            page += lines_of(key, value)
+        page.append("")
+    page.append(
+        f"Python {about['python']}, NumPy {about['numpy']}, {about['machine']}; "
+        f"{about['seconds']:.0f} seconds. Remake with `python benchmarks/identification.py`."
+    )
+    (RESULTS / "identification.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+    print("\n".join(page))
+
+
+if __name__ == "__main__":
+    main()
