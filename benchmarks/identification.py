@@ -15,6 +15,7 @@ import platform
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dotwin.graph import CausalGraph  # noqa: E402
+from dotwin.graph.causal_graph import Node  # noqa: E402
 from dotwin.graph.estimand import Estimand  # noqa: E402
 from dotwin.graph.general import Hedge, joint_effect  # noqa: E402
 from dotwin.graph.mixed_graph import MixedGraph  # noqa: E402
-from tests.graph.discrete import gap, random_graph, random_system  # noqa: E402
+from tests.graph.discrete import gap, random_chain, random_graph, random_system  # noqa: E402
 from tests.graph.rivals import AGREE, DIFFER, rival_systems  # noqa: E402
 from tests.graph.test_natural_values import random_panel, truth_of  # noqa: E402
 from tests.graph.test_through_time import large_twin  # noqa: E402
+
+Draw = Callable[[np.random.Generator], tuple[CausalGraph, Node, Node]]
 
 RESULTS = ROOT / "benchmarks" / "results"
 EXACT = 1e-12
@@ -66,13 +70,16 @@ def published() -> dict[str, Any]:
     }
 
 
-def random_effects(count: int, rivals: int) -> dict[str, Any]:
-    """Check single effects on random graphs with hidden pairs, four to seven variables."""
+def random_effects(draw: Draw, count: int, rivals: int, largest: int = 7) -> dict[str, Any]:
+    """Check single effects on random graphs with hidden pairs, four to seven variables.
+
+    Two systems are looked for in the first ``rivals`` refusals on at most ``largest`` variables.
+    """
     strategies: Counter[str] = Counter()
     worst, worst_general, wrong, tried, shown, seconds = 0.0, 0.0, 0, 0, 0, 0.0
     for seed in range(count):
         rng = np.random.default_rng([1, seed])
-        graph, cause, outcome = random_graph(rng)
+        graph, cause, outcome = draw(rng)
         before = time.perf_counter()
         found = graph.identify(cause, outcome)
         seconds += time.perf_counter() - before
@@ -87,7 +94,7 @@ def random_effects(count: int, rivals: int) -> dict[str, Any]:
             other = gap(Estimand("", general, (outcome, cause)).evaluate(table), truth)
             worst, worst_general = max(worst, error), max(worst_general, other)
             wrong += max(error, other) > EXACT
-        elif tried < rivals:
+        elif tried < rivals and len(graph.nodes) <= largest:
             tried += 1
             pair = rival_systems(graph, [cause], [outcome], rng)
             if pair is not None:
@@ -199,7 +206,12 @@ def main() -> None:
     before = time.perf_counter()
     results = {
         "published graphs": published(),
-        "single effects on random graphs": random_effects(chosen.graphs, chosen.rivals),
+        "single effects on random graphs": random_effects(
+            random_graph, chosen.graphs, chosen.rivals
+        ),
+        "single effects on chains with many hidden pairs": random_effects(
+            random_chain, chosen.graphs, chosen.rivals // 3, largest=5
+        ),
         "joint and conditional effects on random graphs": random_joint_effects(chosen.graphs),
         "changes of natural values in random panels": random_changes(chosen.graphs),
         "40 indicators over 3 periods": speed(),

@@ -121,6 +121,24 @@ def random_graph(
             return graph, names[i], names[k]
 
 
+def random_chain(rng: np.random.Generator) -> tuple[CausalGraph, Node, Node]:
+    """Draw a chain with a few shortcuts and many hidden pairs along it.
+
+    Here adjustment seldom helps, and what is identified often needs a front door or the general
+    algorithm, with ratios of sums.
+    """
+    size = int(rng.integers(4, 8))
+    names = [f"V{i}" for i in range(size)]
+    apart = [(i, k) for i in range(size) for k in range(i + 2, size)]
+    edges = [(names[i], names[i + 1]) for i in range(size - 1)]
+    edges += [(names[i], names[k]) for i, k in apart if rng.random() < 0.12]
+    next_to = [(i, i + 1) for i in range(size - 1) if rng.random() < 0.15]
+    pairs = [(names[i], names[k]) for i, k in apart + next_to]
+    chosen = rng.permutation(len(pairs))[: rng.integers(2, size)]
+    graph = CausalGraph(edges, [pairs[int(i)] for i in chosen], nodes=names)
+    return graph, names[int(rng.integers(0, size - 1))], names[-1]
+
+
 def gap(estimated: xr.DataArray, truth: xr.DataArray) -> float:
     """Return the largest difference, over every value of what else the formula keeps free."""
     aligned = truth.broadcast_like(estimated).transpose(*estimated.dims)

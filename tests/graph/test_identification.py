@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from hypothesis import strategies as st
 
 from dotwin.errors import SpecificationError
 from dotwin.graph import CausalGraph
+from dotwin.graph.causal_graph import Node
 from dotwin.graph.estimand import Estimand
 from dotwin.graph.general import Hedge, joint_effect
 from dotwin.graph.mixed_graph import MixedGraph
-from tests.graph.discrete import System, gap, random_graph, random_system
+from tests.graph.discrete import System, gap, random_chain, random_graph, random_system
 from tests.graph.rivals import AGREE, DIFFER, rival_systems
 from tests.graph.test_causal_graph import GRAPHS, graph_of
+
+Draw = Callable[[np.random.Generator], tuple[CausalGraph, Node, Node]]
 
 #: Float arithmetic on a few hundred terms.
 EXACT = 1e-12
@@ -116,11 +120,12 @@ def test_asia_gives_its_published_numbers() -> None:
     assert gap(found, system.under(["smoke"], ["dysp"])) < EXACT
 
 
+@pytest.mark.parametrize("draw", [random_graph, random_chain])
 @settings(max_examples=120, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_whatever_is_identified_is_right_by_enumeration(seed: int) -> None:
+@given(seed=st.integers(0, 2**32 - 1))
+def test_whatever_is_identified_is_right_by_enumeration(draw: Draw, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    graph, cause, outcome = random_graph(rng)
+    graph, cause, outcome = draw(rng)
     found = graph.identify(cause, outcome)
     # The general algorithm is checked also where a simpler strategy comes first.
     mixed = MixedGraph.of(graph.project())

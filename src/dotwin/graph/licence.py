@@ -44,6 +44,9 @@ class IdentificationVerdict:
     identification : Identification or None
         Where not licensed: what the graph says of the question whatever this model computes. It
         may be identified by a formula that the mechanisms as fitted do not use.
+    further : str
+        That in a sentence, which also ends ``reason``: how it is identified in principle, or what
+        to record.
     """
 
     status: Literal["licensed", "not licensed"]
@@ -51,6 +54,7 @@ class IdentificationVerdict:
     open_paths: tuple[OpenPath, ...] = ()
     conditioned_on: tuple[str, ...] = ()
     identification: Identification | None = None
+    further: str = ""
 
     @property
     def licensed(self) -> bool:
@@ -346,7 +350,7 @@ def _with_identification(
     else:
         further = found.what_to_record
     reason = f"{verdict.reason} {further}".rstrip()
-    return replace(verdict, reason=reason, identification=found)
+    return replace(verdict, reason=reason, identification=found, further=further)
 
 
 def _affordable(graph: TwinGraph, changed: Collection[str], outcome: str) -> int | None:
@@ -358,6 +362,11 @@ def _affordable(graph: TwinGraph, changed: Collection[str], outcome: str) -> int
 
 
 def _how(graph: TwinGraph, found: Identification) -> str:
+    known = " (with group effects known)" if found.assuming else ""
+    return _by(graph, found) + known
+
+
+def _by(graph: TwinGraph, found: Identification) -> str:
     match found.strategy:
         case "back door" if found.adjustment:
             return f"by adjusting for {listed([node_label(graph, n) for n in found.adjustment])}"
