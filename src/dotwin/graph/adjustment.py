@@ -11,6 +11,9 @@ from dotwin.graph.mixed_graph import MixedGraph, members
 
 __all__ = ["Adjustment"]
 
+#: Among how many variables every set is looked at.
+_FEW = 8
+
 
 @dataclass(frozen=True, eq=False)
 class Adjustment:
@@ -91,12 +94,18 @@ class Adjustment:
 
     @cached_property
     def optimal(self) -> int | None:
-        """The set with the smallest asymptotic variance of all valid ones, where it is known.
+        r"""The set with the smallest asymptotic variance of all valid ones, where it is known.
 
         It holds the parents of the variables on causal paths (that are not themselves on them or
         affected by them). It is the best of all sets when no hidden cause joins a variable on a
-        causal path with anything outside these and what they affect; else no set need be best,
-        and None is returned.
+        causal path with anything outside these and what they affect [1]_ [2]_.
+
+        Where one does, the variables joined that way are drawn in, with their parents, as far as
+        no path from the cause is opened [3]_. Such a set :math:`O` is the best when, for each
+        valid set :math:`W`, the cause is independent of :math:`O \setminus W` given :math:`W`,
+        and the outcome of :math:`W \setminus O` given :math:`O` and the cause: adding the one and
+        dropping the other then both lower the variance [2]_. That is checked for one cause where
+        there are few sets. Else no set need be best, and None is returned.
 
         References
         ----------
@@ -105,6 +114,9 @@ class Adjustment:
            doi:10.1111/rssb.12451
         .. [2] Rotnitzky, A. and Smucler, E. (2020). Efficient adjustment sets for population
            average causal treatment effect estimation in graphical models. JMLR 21(188).
+        .. [3] Runge, J. (2021). Necessary and sufficient graphical conditions for optimal
+           adjustment sets in causal graphical models with hidden variables. NeurIPS 34.
+           arXiv:2102.10324
         """
         if self.always or not self.exists or self.outcomes & ~self.causal:
             return None
@@ -113,9 +125,41 @@ class Adjustment:
         for i in members(self.causal):
             joined |= self.graph.siblings[i]
         if joined & ~affected:
-            return None
+            return self._optimal_with_hidden
         best = self.graph.all_parents(self.causal) & ~self.forbidden
         return best if self.is_valid(best) else None
+
+    @property
+    def _optimal_with_hidden(self) -> int | None:
+        graph, causes = self.graph, self.causes
+        allowed = graph.everything & ~self.forbidden
+        if causes.bit_count() > 1 or allowed.bit_count() > _FEW:
+            return None
+        ancestors = graph.ancestors(causes | self.outcomes) & allowed
+        reached = fresh = self.causal
+        while fresh:
+            near = 0
+            for i in members(fresh):
+                near |= graph.siblings[i]
+            near &= allowed & ~reached
+            fresh = sum(
+                1 << i
+                for i in members(near)
+                if ancestors >> i & 1 or self.cut.separated(causes, 1 << i, ancestors)
+            )
+            reached |= fresh
+        best = (reached | graph.all_parents(reached)) & allowed
+        if not self.is_valid(best):
+            return None
+        for other in _subsets(allowed):
+            if not self.is_valid(other):
+                continue
+            missing, surplus = best & ~other, other & ~best
+            if missing and not graph.separated(causes, missing, other):
+                return None
+            if surplus and not graph.separated(self.outcomes, surplus, best | causes):
+                return None
+        return best
 
     # ── separators in an undirected graph ──────────────────────────────────────────────────────
 
@@ -263,6 +307,16 @@ class Adjustment:
             fresh = reached & within & ~found
             found |= fresh
         return found
+
+
+def _subsets(bits: int) -> Iterator[int]:
+    """Yield every subset of a set."""
+    one = bits
+    while True:
+        yield one
+        if not one:
+            return
+        one = (one - 1) & bits
 
 
 def _augment(
