@@ -17,9 +17,10 @@ def smallest_to_record(
 ) -> tuple[tuple[str, ...], ...]:
     """Return every smallest set of hidden causes that, if recorded, identifies an effect.
 
-    An obstacle that is left after some are recorded rests on certain hidden causes; at least one
-    of these has to be recorded in any case. So the sets that hit all obstacles found so far are
-    tried, smallest first, and each failure adds an obstacle.
+    Recording more never makes an effect less identified. So a set that fails is enlarged until
+    nothing can be added without success, and one of those left out has to be recorded in any
+    case: a demand. The sets that meet all demands found so far are tried, smallest first, and each
+    failure adds a demand.
 
     Parameters
     ----------
@@ -34,37 +35,39 @@ def smallest_to_record(
     tuple of tuple of str
         All of one size; empty when recording every candidate does not help.
     """
-    if obstacle(_recorded(graph, frozenset().union(*candidates.values()))) is not None:
+
+    def fails(names: frozenset[str]) -> Hedge | None:
+        nodes = frozenset[Node]().union(*(candidates[name] for name in names))
+        return obstacle(_recorded(graph, nodes))
+
+    order = list(candidates)
+    if fails(frozenset(order)) is not None:
         return ()
     demands: list[frozenset[str]] = []
     for size in range(len(candidates) + 1):
         found: dict[frozenset[str], None] = {}
-        failed: set[frozenset[str]] = set()
-        again = True
-        while again:
-            again = False
-            for chosen in _hitting(demands, size, frozenset()):
-                if chosen in found or chosen in failed:
-                    continue
-                nodes = frozenset[Node]().union(*(candidates[name] for name in chosen))
-                left = _recorded(graph, nodes)
-                hedge = obstacle(left)
-                if hedge is None:
-                    found[chosen] = None
-                    continue
-                failed.add(chosen)
-                involved = _involved(left, hedge)
-                demands.append(
-                    frozenset(
-                        name
-                        for name, members in candidates.items()
-                        if name not in chosen and members & involved
-                    )
-                )
-                again = True
+        while True:
+            chosen = next(
+                (one for one in _hitting(demands, size, frozenset()) if one not in found), None
+            )
+            if chosen is None:
                 break
+            hedge = fails(chosen)
+            if hedge is None:
+                found[chosen] = None
+                continue
+            most = chosen
+            # What the obstacle does not rest on goes in at once.
+            nodes = frozenset[Node]().union(*(candidates[name] for name in chosen))
+            involved = _involved(_recorded(graph, nodes), hedge)
+            apart = chosen | {name for name in order if not candidates[name] & involved}
+            if fails(apart) is not None:
+                most = apart
+            for name in order:
+                if name not in most and fails(most | {name}) is not None:
+                    most |= {name}
+            demands.append(frozenset(order) - most)
         if found:
-            order = list(candidates)
             return tuple(sorted(tuple(sorted(one, key=order.index)) for one in found))
     return ()
 
