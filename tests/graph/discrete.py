@@ -139,6 +139,16 @@ def random_chain(rng: np.random.Generator) -> tuple[CausalGraph, Node, Node]:
     return graph, names[int(rng.integers(0, size - 1))], names[-1]
 
 
+def random_latent(rng: np.random.Generator) -> tuple[CausalGraph, Node, Node]:
+    """Draw a graph with unrecorded variables among the others and hidden causes of three."""
+    graph, cause, outcome = random_graph(rng, 5, 7)
+    others = [n for n in graph.nodes if n not in (cause, outcome)]
+    unseen = [str(n) for n in rng.choice(others, 2, replace=False)]
+    three = [str(n) for n in rng.choice(graph.nodes, 3, replace=False)]
+    hidden = [*graph.hidden[:2], three]
+    return CausalGraph(graph.edges, hidden, nodes=graph.nodes, latent=unseen), cause, outcome
+
+
 def gap(estimated: xr.DataArray, truth: xr.DataArray) -> float:
     """Return the largest difference, over every value of what else the formula keeps free."""
     aligned = truth.broadcast_like(estimated).transpose(*estimated.dims)

@@ -18,7 +18,15 @@ from dotwin.graph.causal_graph import Node
 from dotwin.graph.estimand import Estimand
 from dotwin.graph.general import Hedge, joint_effect
 from dotwin.graph.mixed_graph import MixedGraph
-from tests.graph.discrete import System, gap, random_chain, random_graph, random_system
+from dotwin.graph.projection import with_latent
+from tests.graph.discrete import (
+    System,
+    gap,
+    random_chain,
+    random_graph,
+    random_latent,
+    random_system,
+)
 from tests.graph.rivals import AGREE, DIFFER, rival_systems
 from tests.graph.test_causal_graph import GRAPHS, graph_of
 
@@ -120,7 +128,7 @@ def test_asia_gives_its_published_numbers() -> None:
     assert gap(found, system.under(["smoke"], ["dysp"])) < EXACT
 
 
-@pytest.mark.parametrize("draw", [random_graph, random_chain])
+@pytest.mark.parametrize("draw", [random_graph, random_chain, random_latent])
 @settings(max_examples=120, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_whatever_is_identified_is_right_by_enumeration(draw: Draw, seed: int) -> None:
@@ -212,7 +220,7 @@ def test_what_to_record_agrees_with_trying_every_set(seed: int) -> None:
         helping = [
             set(chosen)
             for chosen in combinations(names, size)
-            if graph.explicit(set(graph.latent) - {names[c] for c in chosen})
+            if with_latent(graph, set(graph.latent) - {names[c] for c in chosen})
             .identify(cause, outcome)
             .identified
         ]

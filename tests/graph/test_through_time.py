@@ -155,6 +155,19 @@ def test_a_rule_asks_for_more_than_a_set_value() -> None:
         twin.graph.identify("staff", "falls", kind="shift", reads=["acuity"])
 
 
+def test_units_that_act_on_each_other_are_spoken_of() -> None:
+    term = "mean(staff, over=region, others=True)"
+    twin = twin_of(
+        {
+            "staff": {"family": "normal", "causes": {}},
+            "falls": {"family": "poisson", "causes": {"staff": {}, term: {}}},
+        },
+        panel={**MONTHLY, "levels": ["region"]},
+    )
+    (said,) = twin.graph.identify("staff", "falls").assuming
+    assert term in said
+
+
 def test_unknown_names_and_short_windows_are_refused(workforce_pressure: Twin) -> None:
     graph = workforce_pressure.graph
     with pytest.raises(SpecificationError, match="Did you mean 'vacancy_rate'"):

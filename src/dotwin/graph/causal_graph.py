@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import TYPE_CHECKING, NoReturn
 
 from dotwin.errors import SpecificationError, nearest
@@ -491,64 +490,6 @@ class CausalGraph:
             self, kinds, chosen, self._some(outcomes), self._some(reads), self._some(carry)
         )
 
-    # ── other graphs that say the same ─────────────────────────────────────────────────────────
-
-    def explicit(self, latent: Collection[Node]) -> CausalGraph:
-        """Return the same arrows with other nodes hidden; hidden sets become nodes with names.
-
-        Parameters
-        ----------
-        latent : collection of Node
-            Those that no column records from now on; all others, hidden causes too, are recorded.
-        """
-        arrows = [(cause, node) for node, causes in self._parents.items() for cause in causes]
-        return CausalGraph(
-            arrows, nodes=self._parents, latent=latent, deterministic=self.deterministic
-        )
-
-    def without_deterministic(self, keep: Collection[Node] = ()) -> CausalGraph:
-        """Return the graph in which exact nodes are replaced by what they are functions of.
-
-        Their children read their parents instead. Nothing is lost that was recorded, and no
-        formula conditions on both an exact node and its parts in combinations that never happen.
-
-        Parameters
-        ----------
-        keep : collection of Node
-            Exact nodes that stay, without children.
-        """
-        if not self.deterministic:
-            return self
-        exact = frozenset(self.deterministic)
-        sources: dict[Node, tuple[Node, ...]] = {}
-        arrows: list[tuple[Node, Node]] = []
-        for node in (*self._anonymous, *self.topological_order()):
-            found: dict[Node, None] = {}
-            for cause in self._parents[node]:
-                found |= dict.fromkeys(sources[cause] if cause in exact else (cause,))
-            sources[node] = tuple(found)
-            if node not in exact or node in keep:
-                arrows += [(cause, node) for cause in found]
-        gone = exact - frozenset(keep)
-        return CausalGraph(
-            arrows,
-            nodes=[node for node in self._parents if node not in gone],
-            latent=[node for node in self.latent if node not in gone],
-        )
-
-    def shown_effects(self, node: Node) -> frozenset[Node]:
-        """Return the observed nodes that a node acts on directly or through hidden ones only."""
-        unseen = frozenset(self.latent)
-        found: set[Node] = set()
-        queue = deque([self._one(node)])
-        while queue:
-            for child in self._children[queue.popleft()]:
-                if child not in found:
-                    found.add(child)
-                    if child in unseen:
-                        queue.append(child)
-        return frozenset(found - unseen)
-
     def project(self) -> CausalGraph:
         """Return the latent projection: observed nodes only, and pairs that share a hidden cause.
 
@@ -566,23 +507,14 @@ class CausalGraph:
         >>> graph.project().hidden
         (('X', 'Y'),)
         """
-        unseen = frozenset(self.latent)
-        order = {node: i for i, node in enumerate(self.nodes)}
+        from dotwin.graph.projection import projected
 
-        def shown(node: Node) -> list[Node]:
-            return sorted(self.shown_effects(node), key=order.__getitem__)
+        return projected(self)
 
-        return CausalGraph(
-            [(node, child) for node in self.nodes for child in shown(node)],
-            dict.fromkeys(pair for node in self.latent for pair in combinations(shown(node), 2)),
-            nodes=self.nodes,
-            # With a hidden parent, a node is no function of what is left.
-            deterministic=[
-                node
-                for node in self.deterministic
-                if node not in unseen and not unseen & set(self._parents[node])
-            ],
-        )
+    @property
+    def all_arrows(self) -> tuple[tuple[Node, Node], ...]:
+        """Every arrow, those from the nodes that stand for hidden sets too."""
+        return tuple((cause, node) for node, causes in self._parents.items() for cause in causes)
 
     def to_networkx(self) -> nx.DiGraph[Node]:
         """Return the explicit graph, each hidden set a node of its own with ``hidden=True``."""

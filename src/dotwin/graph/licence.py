@@ -8,9 +8,11 @@ from typing import Literal
 
 from dotwin.errors import SpecificationError
 from dotwin.graph.causal_graph import CausalGraph, Node, OpenPath
-from dotwin.graph.identification import Identification, listed
+from dotwin.graph.identification import Identification
 from dotwin.graph.natural_values import Kind
+from dotwin.graph.question import listed
 from dotwin.graph.through_time import (
+    MODELLED,
     Window,
     identify_through_time,
     node_label,
@@ -362,7 +364,7 @@ def _affordable(graph: TwinGraph, changed: Collection[str], outcome: str) -> int
 
 
 def _how(graph: TwinGraph, found: Identification) -> str:
-    known = " (with group effects known)" if found.assuming else ""
+    known = " (with group effects known)" if MODELLED in found.assuming else ""
     return _by(graph, found) + known
 
 

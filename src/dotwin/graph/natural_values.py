@@ -10,15 +10,10 @@ from dotwin.graph.causal_graph import CausalGraph, Node, node_name
 from dotwin.graph.estimand import Estimand
 from dotwin.graph.expression import NATURAL, Expression, Probability, product, summed
 from dotwin.graph.general import Hedge, district_factor, effects_first, names_of
-from dotwin.graph.identification import (
-    Identification,
-    Question,
-    Words,
-    check_question,
-    identify,
-    listed,
-)
+from dotwin.graph.identification import Identification, identify
 from dotwin.graph.mixed_graph import MixedGraph
+from dotwin.graph.projection import with_latent, without_deterministic
+from dotwin.graph.question import Question, Words, check_question, listed
 
 __all__ = ["Kind", "identify_change"]
 
@@ -313,7 +308,7 @@ def _split(
     keep: frozenset[Node],
 ) -> CausalGraph:
     """Return the graph in which each changed variable's effects hang on a node of their own."""
-    whole = graph.explicit(graph.latent)
+    whole = with_latent(graph, graph.latent)
     arrows: list[tuple[Node, Node]] = []
     for cause, effect in whole.edges:
         own_lag = isinstance(cause, tuple) and isinstance(effect, tuple) and cause[0] == effect[0]
@@ -321,9 +316,10 @@ def _split(
         by_nature = own_lag and cause not in carry and kinds.get(cause) not in ("do", "policy")
         changed = cause in causes and not by_nature
         arrows.append((_set_value(cause) if changed else cause, effect))
-    return CausalGraph(
+    split = CausalGraph(
         arrows,
         nodes=[*whole.nodes, *map(_set_value, sorted(causes, key=node_name))],
         latent=whole.latent,
         deterministic=whole.deterministic,
-    ).without_deterministic(keep=keep)
+    )
+    return without_deterministic(split, keep)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from dotwin.graph.causal_graph import CausalGraph, Node
 from dotwin.graph.general import Hedge
+from dotwin.graph.projection import shown_effects, with_latent
 
 __all__ = ["smallest_to_record"]
 
@@ -86,13 +87,13 @@ def _hitting(
 
 def _recorded(graph: CausalGraph, nodes: frozenset[Node]) -> CausalGraph:
     """Return the graph in which some hidden causes are recorded."""
-    return graph.explicit(frozenset(graph.latent) - nodes)
+    return with_latent(graph, frozenset(graph.latent) - nodes)
 
 
 def _involved(graph: CausalGraph, hedge: Hedge) -> frozenset[Node]:
     """Return the hidden causes on which a hedge may rest."""
     tied = frozenset(hedge.larger)
-    joins = {node for node in graph.latent if len(graph.shown_effects(node) & tied) > 1}
+    joins = {node for node in graph.latent if len(shown_effects(graph, node) & tied) > 1}
     # Others may stand between: between recorded variables, or between a join and what it joins.
     sources = joins | set(graph.nodes)
     between = {node for node in graph.latent if graph.ancestors(node) & sources}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from dotwin.errors import SpecificationError
 from dotwin.graph.causal_graph import CausalGraph, Node, OpenPath
-from dotwin.graph.identification import Identification, Words, listed
+from dotwin.graph.identification import Identification
 from dotwin.graph.natural_values import Kind, identify_change
+from dotwin.graph.question import Words, listed
 from dotwin.graph.twin_graph import TwinGraph, is_exogenous
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ __all__ = ["Window", "identify_through_time", "node_label", "undeclared"]
 MODELLED = (
     "Group effects and period shocks count as known, because each enters one mechanism, whose "
     "model estimates them."
+)
+#: What stands beside a verdict where units act on each other.
+_ACROSS = (
+    "Units act on each other through {terms}. The graph stands for any one of them, so the verdict "
+    "is for changes made to all alike, with what a unit sees of the others read as its own."
 )
 #: Periods beyond the longest chain of lags; the structure repeats itself, so more add nothing.
 _FURTHER = 3
@@ -162,11 +168,14 @@ def identify_through_time(
             query = f"P({outcome} | {', '.join(f'{kinds[one]}({one})' for one in causes)})"
             return Identification(query, False, None, problem[0].upper() + problem[1:])
     unrolled = graph.unroll(window.last + 1)
-    strict = _over_time(graph, unrolled, window, causes, outcome, kinds, reads, carry, ())
+    terms = dict.fromkeys(arrow.term for arrow in graph.arrows if arrow.across)
+    beside = (_ACROSS.format(terms=listed(list(terms))),) if terms else ()
+    strict = _over_time(graph, unrolled, window, causes, outcome, kinds, reads, carry, beside)
     if strict.identified or not graph.group_effects:
         return strict
     known = _with_group_effects_known(graph, unrolled)
-    return _over_time(graph, known, window, causes, outcome, kinds, reads, carry, (MODELLED,))
+    beside = (MODELLED, *beside)
+    return _over_time(graph, known, window, causes, outcome, kinds, reads, carry, beside)
 
 
 def _over_time(
