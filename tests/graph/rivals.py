@@ -8,13 +8,15 @@ pair does not rest on any theory of identification, and proves its verdict by ex
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 
 from dotwin.graph import CausalGraph
 from dotwin.graph.causal_graph import Node
 from tests.graph.discrete import System, random_system
+
+Answer = Callable[[System], np.ndarray]
 
 #: How far the recorded joints may differ: float arithmetic.
 AGREE = 1e-13
@@ -25,10 +27,8 @@ DIFFER = 1e-3
 class _Walk:
     """A system in free numbers: the logits of its tables' rows, relative to the last value."""
 
-    def __init__(
-        self, system: System, causes: Collection[Node], outcomes: Collection[Node]
-    ) -> None:
-        self.start, self.causes, self.outcomes = system, causes, outcomes
+    def __init__(self, system: System, answer: Answer) -> None:
+        self.start, self.answer = system, answer
         self.shapes = {node: table.shape for node, table in system.tables.items()}
         rows = [
             np.log(table[..., :-1] / table[..., -1:]).ravel() for table in system.tables.values()
@@ -49,7 +49,7 @@ class _Walk:
         return self.system(theta).observed().values.ravel()
 
     def effect(self, theta: np.ndarray) -> np.ndarray:
-        return self.system(theta).under(self.causes, self.outcomes).values.ravel()
+        return self.answer(self.system(theta)).ravel()
 
     def slopes(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the derivatives of the recorded joint and of the effect, by complex steps."""
@@ -69,8 +69,14 @@ def rival_systems(
     outcomes: Collection[Node],
     rng: np.random.Generator,
     tries: int = 6,
+    answer: Answer | None = None,
+    levels: int = 2,
+    hidden_levels: int = 2,
 ) -> tuple[System, System] | None:
-    """Return two systems with one recorded joint and two effects, or None when none was found."""
+    """Return two systems with one recorded joint and two effects, or None when none was found.
+
+    ``answer`` is what they differ in, where that is not P(outcomes | do(causes)).
+    """
     # What the outcomes do not come from can be drawn last, alike in both.
     kept = graph.ancestors(outcomes) | set(outcomes) | set(causes)
     small = CausalGraph(
@@ -78,8 +84,14 @@ def rival_systems(
         [pair for pair in graph.hidden if set(pair) <= kept],
         nodes=[node for node in graph.nodes if node in kept],
     )
+    if answer is None:
+
+        def answer(system: System) -> np.ndarray:
+            return system.under(causes, outcomes).values
+
     for trial in range(tries):
-        walk = _Walk(random_system(small, rng, hidden_levels=2 + trial // 2), causes, outcomes)
+        start = random_system(small, rng, levels, hidden_levels + trial // 2)
+        walk = _Walk(start, answer)
         if (found := _walked(walk)) is not None:
             return walk.system(walk.theta), walk.system(found)
     return None
@@ -103,11 +115,13 @@ def _walked(walk: _Walk) -> np.ndarray | None:
         inverse = (right[:rank].T / sizes[:rank]) @ left[:, :rank].T
         moved = theta + 0.3 * direction / np.linalg.norm(direction)
         for _ in range(60):
+            if np.abs(moved).max() > 100:  # a table's row has run into a corner
+                return None
             off = walk.recorded(moved) - goal
             if np.abs(off).max() < AGREE / 10:
                 break
             moved = moved - inverse @ off
-        if not np.isfinite(moved).all() or np.abs(walk.recorded(moved) - goal).max() > AGREE:
+        if np.abs(walk.recorded(moved) - goal).max() > AGREE:
             return None
         theta = moved
         if np.abs(walk.effect(theta) - first).max() > 2 * DIFFER:

@@ -14,6 +14,8 @@ from dotwin.errors import SpecificationError
 from dotwin.graph import CausalGraph, Identification, node_name
 from dotwin.graph.causal_graph import Node
 from tests.graph.discrete import System, gap, random_graph, random_system
+from tests.graph.rivals import AGREE, DIFFER, rival_systems
+from tests.graph.test_causal_graph import graph_of
 
 EXACT = 1e-12
 
@@ -148,6 +150,31 @@ def test_a_shift_needs_more_than_a_set_value_where_the_natural_value_is_confound
     found = bow.identify_change("X", "Y", kind="shift")
     assert not found.identified
     assert found.would_identify == (("hidden cause of M and X",),)
+
+
+def test_refused_shifts_are_shown_by_two_systems() -> None:
+    def flipped(system: System) -> np.ndarray:
+        law = system.law(["Y", "X", "X°"], own={"X": "X°"}).values
+        return law[:, 1, 0] + law[:, 0, 1]
+
+    for edges, hidden in (("XY", "XY"), ("XZ ZY XY", "XZ"), ("ZX XY", "XZ ZY")):
+        graph = graph_of(edges, hidden)
+        assert not graph.identify_change("X", "Y", kind="shift").identified
+        pair = rival_systems(graph, "X", "Y", np.random.default_rng(1), answer=flipped)
+        assert pair is not None
+        one, other = pair
+        assert np.abs(one.observed().values - other.observed().values).max() <= AGREE
+        assert np.abs(flipped(one) - flipped(other)).max() > DIFFER
+
+
+def test_a_shift_can_be_refused_where_a_set_value_is_identified() -> None:
+    # The napkin (Pearl & Mackenzie 2018). With three values of X two systems show the refusal,
+    # which benchmarks/identification.py looks for, as it takes some seconds.
+    graph = graph_of("WZ ZX XY", "WX WY")
+    assert graph.identify("X", "Y").identified
+    found = graph.identify_change("X", "Y", kind="shift")
+    assert not found.identified
+    assert "at its natural value and at the changed one at once" in found.reason
 
 
 def test_an_own_lag_reads_the_natural_value_unless_it_is_carried() -> None:

@@ -44,6 +44,8 @@ def identify_change(
     change starts from, what rules read) fall into districts, and the answer is the sum over the
     product of their laws. It is identified when each district's law is, and when no district
     reads or holds one variable by two values at once: then no recorded unit shows what it asks for.
+    (A cause with two values is an exception that is not looked for: where its set values are
+    identified, what is not seen of one value can follow from what is seen of the other.)
 
     Parameters
     ----------
