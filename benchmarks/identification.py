@@ -114,10 +114,10 @@ def random_effects(draw: Draw, count: int, rivals: int, largest: int = 7) -> dic
     }
 
 
-def random_joint_effects(count: int) -> dict[str, Any]:
+def random_joint_effects(count: int, rivals: int) -> dict[str, Any]:
     """Check effects of one or two causes on one or two outcomes, conditional ones too."""
     kinds: Counter[str] = Counter()
-    worst, wrong = 0.0, 0
+    worst, wrong, tried, shown = 0.0, 0, 0, 0
     for seed in range(count):
         rng = np.random.default_rng([2, seed])
         graph, _, _ = random_graph(rng)
@@ -134,8 +134,24 @@ def random_joint_effects(count: int) -> dict[str, Any]:
             truth = system.under(causes, outcomes, given)
             error = gap(found.estimand.evaluate(system.observed()), truth)
             worst, wrong = max(worst, error), wrong + (error > EXACT)
-    return {"by kind": dict(sorted(kinds.items())), "identified and wrong": wrong} | {
-        "largest error": worst
+        elif tried < rivals and len(graph.nodes) <= 5:
+            tried += 1
+
+            def answer(
+                system: Any, asked: tuple[list[str], ...] = (causes, outcomes, given)
+            ) -> Any:
+                return system.under(*asked).values
+
+            pair = rival_systems(
+                graph, causes, [*outcomes, *given], rng, answer=answer, hidden_levels=3
+            )
+            shown += pair is not None
+    return {
+        "by kind": dict(sorted(kinds.items())),
+        "identified and wrong": wrong,
+        "largest error": worst,
+        "refusals tried": tried,
+        "refusals shown by two systems": shown,
     }
 
 
@@ -250,7 +266,9 @@ def main() -> None:
         "single effects on chains with many hidden pairs": random_effects(
             random_chain, chosen.graphs, chosen.rivals // 3, largest=5
         ),
-        "joint and conditional effects on random graphs": random_joint_effects(chosen.graphs),
+        "joint and conditional effects on random graphs": random_joint_effects(
+            chosen.graphs, chosen.rivals // 2
+        ),
         "changes of natural values in random panels": random_changes(chosen.graphs),
         "refused shifts": refused_shifts(chosen.rivals // 2),
         "40 indicators over 3 periods": speed(),

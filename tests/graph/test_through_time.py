@@ -155,6 +155,19 @@ def test_a_rule_asks_for_more_than_a_set_value() -> None:
         twin.graph.identify("staff", "falls", kind="shift", reads=["acuity"])
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_licence_is_given_or_refused_whatever_a_rule_reads(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    twin = random_twin(rng)
+    names = list(twin.indicators)
+    treatment, outcome = (str(n) for n in rng.choice(names, 2, replace=False))
+    reads = [str(n) for n in rng.choice(names, rng.integers(1, 3), replace=False)]
+    carry = [treatment] if rng.random() < 0.5 else []
+    verdict = licence(twin.graph, treatment, outcome, natural=[treatment], reads=reads, carry=carry)
+    assert verdict.licensed == (verdict.identification is None)
+
+
 def test_units_that_act_on_each_other_are_spoken_of() -> None:
     term = "mean(staff, over=region, others=True)"
     twin = twin_of(

@@ -237,7 +237,9 @@ def _read(
     ruled = [node for node, kind in changed.items() if kind in ("rule", "policy")]
     seen = [(name, t) for name in reads for t in range(last + 1)]
     return frozenset(
-        node for node in seen if any(node not in unrolled.descendants([one]) for one in ruled)
+        node
+        for node in seen
+        if any(node != one and node not in unrolled.descendants([one]) for one in ruled)
     )
 
 
