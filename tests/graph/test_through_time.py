@@ -168,17 +168,22 @@ def test_a_licence_is_given_or_refused_whatever_a_rule_reads(seed: int) -> None:
     assert verdict.licensed == (verdict.identification is None)
 
 
-def test_units_that_act_on_each_other_are_spoken_of() -> None:
+def test_units_that_act_on_each_other_are_spoken_of_and_hidden_causes_then_refused() -> None:
     term = "mean(staff, over=region, others=True)"
-    twin = twin_of(
-        {
-            "staff": {"family": "normal", "causes": {}},
-            "falls": {"family": "poisson", "causes": {"staff": {}, term: {}}},
-        },
-        panel={**MONTHLY, "levels": ["region"]},
-    )
-    (said,) = twin.graph.identify("staff", "falls").assuming
-    assert term in said
+    indicators: dict[str, dict[str, Any]] = {
+        "staff": {"family": "normal", "causes": {}},
+        "visits": {"family": "normal", "causes": {"staff": {}, term: {}}},
+        "falls": {"family": "poisson", "causes": {"visits": {}}},
+    }
+    panel = {**MONTHLY, "levels": ["region"]}
+    found = twin_of(indicators, panel=panel).graph.identify("staff", "falls")
+    assert found.identified
+    assert term in found.assuming[0]
+    # Within one unit this would be a front door.
+    hidden = {"mix": {"affects": ("staff", "falls"), "level": "home"}}
+    found = twin_of(indicators, panel=panel, hidden_causes=hidden).graph.identify("staff", "falls")
+    assert not found.identified
+    assert term in found.reason
 
 
 def test_unknown_names_and_short_windows_are_refused(workforce_pressure: Twin) -> None:

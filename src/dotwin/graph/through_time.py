@@ -168,14 +168,41 @@ def identify_through_time(
             query = f"P({outcome} | {', '.join(f'{kinds[one]}({one})' for one in causes)})"
             return Identification(query, False, None, problem[0].upper() + problem[1:])
     unrolled = graph.unroll(window.last + 1)
-    terms = dict.fromkeys(arrow.term for arrow in graph.arrows if arrow.across)
-    beside = (_ACROSS.format(terms=listed(list(terms))),) if terms else ()
+    beside: tuple[str, ...] = ()
+    reached = any(graph.reaches(name, outcome) for name in causes)
+    if reached and (terms := _across(graph, outcome)):
+        if doubtful := _hidden_behind(graph, unrolled, [outcome, *causes]):
+            query = f"P({outcome} | {', '.join(f'{kinds[one]}({one})' for one in causes)})"
+            return Identification(
+                query,
+                False,
+                None,
+                f"Units act on each other through {listed(terms)}, and {listed(doubtful)}, which "
+                f"no column records, acts on what leads to {graph.label(outcome)}. No formula of "
+                f"one unit's own variables is known to hold then.",
+            )
+        beside = (_ACROSS.format(terms=listed(terms)),)
     strict = _over_time(graph, unrolled, window, causes, outcome, kinds, reads, carry, beside)
     if strict.identified or not graph.group_effects:
         return strict
     known = _with_group_effects_known(graph, unrolled)
     beside = (MODELLED, *beside)
     return _over_time(graph, known, window, causes, outcome, kinds, reads, carry, beside)
+
+
+def _across(graph: TwinGraph, outcome: str) -> list[str]:
+    """Return the terms through which other units act on what leads to an outcome."""
+    leading = graph.ancestors(outcome) | {outcome}
+    return list(dict.fromkeys(a.term for a in graph.arrows if a.across and a.effect in leading))
+
+
+def _hidden_behind(
+    graph: TwinGraph, unrolled: CausalGraph, names: Collection[str]
+) -> tuple[str, ...]:
+    """Return the labels of declared hidden causes that act, at any distance, on some indicators."""
+    ends = [node for node in unrolled.nodes if isinstance(node, tuple) and node[0] in names]
+    behind = {n if isinstance(n, str) else n[0] for n in unrolled.ancestors(ends)}
+    return tuple(graph.label(name) for name in graph.twin.hidden_causes if name in behind)
 
 
 def _over_time(

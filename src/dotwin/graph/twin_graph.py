@@ -307,9 +307,11 @@ class TwinGraph:
         found: dict[str, int] = {}
         for name, indicator in self.twin.indicators.items():
             arrows = [arrow for arrow in self.arrows if arrow.effect == name]
-            # What is read of other units, or kept as a residual, is not in the unit's own graph.
-            own = arrows and not any(arrow.across for arrow in arrows)
-            if indicator.equals is not None and indicator.residual != "keep" and own:
+            if indicator.equals is None or indicator.residual == "keep" or not arrows:
+                continue
+            # What is read of other units, or is no indicator, is not in the unit's own graph.
+            known = parse(indicator.equals).names() <= self.twin.indicators.keys()
+            if known and not any(arrow.across for arrow in arrows):
                 found[name] = max(arrow.lag for arrow in arrows)
         return found
 
