@@ -147,11 +147,12 @@ def test_whatever_is_identified_is_right_by_enumeration(draw: Draw, seed: int) -
         assert gap(Estimand("", general, (outcome, cause)).evaluate(table), truth) < EXACT
 
 
+@pytest.mark.parametrize("draw", [random_graph, random_chain])
 @settings(max_examples=120, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_joint_and_conditional_effects_are_right_by_enumeration(seed: int) -> None:
+@given(seed=st.integers(0, 2**32 - 1))
+def test_joint_and_conditional_effects_are_right_by_enumeration(draw: Draw, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    graph, _, _ = random_graph(rng)
+    graph, _, _ = draw(rng)
     names = [str(n) for n in rng.permutation(graph.nodes)]
     counts = rng.integers([1, 1, 0], [3, 3, 2])
     causes, outcomes, given_ = np.split(names, np.cumsum(counts))[:3]
