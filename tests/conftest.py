@@ -14,3 +14,13 @@ def cms_data() -> Path:
     if not (folder / "home_quarters.csv.gz").is_file():
         pytest.skip("the nursing-home data are not here; DOTWIN_DATA names the folder above them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def oracles() -> Path:
+    """Folder of published answers; tests that need it are skipped where it is absent."""
+    beside = Path(__file__).resolve().parents[2].joinpath("shared", "oracles")
+    folder = Path(os.environ.get("DOTWIN_ORACLES", beside))
+    if not (folder / "identification.json").is_file():
+        pytest.skip("the published answers are not here; DOTWIN_ORACLES names their folder")
+    return folder

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dotwin.errors import SpecificationError
 from dotwin.graph import CausalGraph
+from tests.graph.discrete import random_system
 
 # Verdicts on P(Y | do(X)) from Shpitser & Pearl (2008), JMLR 9, 1941-1979, figures 1 and 2, and
 # from textbook graphs: edges, hidden pairs, whether identified, and the back-door set where one
@@ -160,6 +161,42 @@ def test_projection_keeps_every_separation_among_observed_nodes(seed: int) -> No
         a, b, c = ({n for n, r in zip(nodes, role, strict=True) if r == k} for k in range(3))
         if a and b:
             assert projected.is_d_separated(a, b, c) == nx.is_d_separator(explicit, a, b, c)
+
+
+def test_a_known_function_of_what_is_known_blocks_and_depends_on_nothing() -> None:
+    # Geiger, Verma & Pearl (1990): D is a function of A, so given A it is known.
+    graph = CausalGraph([("A", "D"), ("D", "B"), ("B", "C")], deterministic=["D"])
+    assert graph.is_d_separated("D", "C", given="A")
+    assert graph.is_d_separated("D", "B", given="A")
+    noisy = CausalGraph(graph.edges)
+    assert not noisy.is_d_separated("D", "C", given="A")
+    # A function of what is not all known is not known.
+    partly = CausalGraph([*graph.edges, ("E", "D")], deterministic=["D"])
+    assert not partly.is_d_separated("D", "C", given="A")
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_separation_with_exact_nodes_holds_in_every_system(seed: int) -> None:
+    plain, rng = random_graph(seed)
+    joined = {node for pair in plain.hidden for node in pair}
+    exact = [n for n in plain.nodes if n not in joined and plain.parents(n) and rng.random() < 0.6]
+    graph = CausalGraph(plain.edges, plain.hidden, nodes=plain.nodes, deterministic=exact)
+    law = random_system(graph, rng).observed()
+    nodes = list(graph.nodes)
+    for _ in range(10):
+        role = rng.integers(0, 4, size=len(nodes))
+        a, b, c = ([n for n, r in zip(nodes, role, strict=True) if r == k] for k in range(3))
+        if not a or not b:
+            continue
+        # Exact nodes only add independences.
+        if plain.is_d_separated(a, b, c):
+            assert graph.is_d_separated(a, b, c)
+        if graph.is_d_separated(a, b, c):
+            joint = law.sum([n for n in nodes if n not in {*a, *b, *c}])
+            product = joint.sum(a) * joint.sum(b)
+            gap = joint * joint.sum([*a, *b]) - product
+            assert float(np.abs(gap).max()) < 1e-12
 
 
 @settings(max_examples=60, deadline=None)

@@ -175,6 +175,10 @@ def test_a_declared_hidden_cause_takes_the_licence_away(build) -> None:
     assert assumed.licence.identified.status == "assumed"
     assert not assumed.licence.ok
     assert "association under the declared graph, not an effect" in repr(assumed)
+    assert "Recording management would identify it" in str(refused.value)
+    verdict = assumed.identification["falls"]
+    assert verdict.status == "not licensed"
+    assert verdict.identification.would_identify == (("management",),)
     assert futures.contrast("more", on="staff").licence.identified.status == "yes"
     assert len(futures.summary())  # the scenario itself needs no licence
 

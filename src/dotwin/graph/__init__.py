@@ -3,6 +3,10 @@
 from dotwin.graph.assumptions import Assumption, Assumptions
 from dotwin.graph.causal_graph import CausalGraph, Node, OpenPath, node_name
 from dotwin.graph.draw import Drawing
+from dotwin.graph.estimand import Estimand
+from dotwin.graph.front_door import Instrument
+from dotwin.graph.general import Hedge
+from dotwin.graph.identification import Identification
 from dotwin.graph.licence import IdentificationVerdict, licence
 from dotwin.graph.twin_graph import PAST, Arrow, Component, GroupEffect, TwinGraph
 
@@ -14,8 +18,12 @@ __all__ = [
     "CausalGraph",
     "Component",
     "Drawing",
+    "Estimand",
     "GroupEffect",
+    "Hedge",
+    "Identification",
     "IdentificationVerdict",
+    "Instrument",
     "Node",
     "OpenPath",
     "TwinGraph",

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import TYPE_CHECKING, NoReturn
 
 from dotwin.errors import SpecificationError, nearest
 
 if TYPE_CHECKING:
     import networkx as nx
+
+    from dotwin.graph.identification import Identification
+    from dotwin.graph.natural_values import Kind
 
 __all__ = ["CausalGraph", "Node", "OpenPath", "node_name"]
 
@@ -77,6 +79,8 @@ class CausalGraph:
         Variables without any arrow, or all of them in the order wanted.
     latent : iterable of Node
         Nodes of ``edges`` that no column records.
+    deterministic : iterable of Node
+        Nodes that are exact functions of their parents, without noise of their own.
 
     Raises
     ------
@@ -101,6 +105,7 @@ class CausalGraph:
     hidden: tuple[tuple[Node, ...], ...]
     nodes: tuple[Node, ...]
     latent: tuple[Node, ...]
+    deterministic: tuple[Node, ...]
     # Adjacency of the explicit graph, in which each hidden set has a node of its own.
     _parents: dict[Node, tuple[Node, ...]] = field(repr=False)
     _children: dict[Node, tuple[Node, ...]] = field(repr=False)
@@ -113,6 +118,7 @@ class CausalGraph:
         *,
         nodes: Iterable[Node] = (),
         latent: Iterable[Node] = (),
+        deterministic: Iterable[Node] = (),
     ) -> None:
         arrows = tuple(dict.fromkeys((cause, effect) for cause, effect in edges))
         sets = tuple(dict.fromkeys(_hidden_set(members) for members in hidden))
@@ -125,10 +131,15 @@ class CausalGraph:
                 ]
             )
         )
-        unseen = frozenset(latent)
-        for node in sorted(unseen - set(named), key=node_name):
+        unseen, exact = frozenset(latent), frozenset(deterministic)
+        for node in sorted((unseen | exact) - set(named), key=node_name):
             _unknown(node, named)
-        anonymous = {_hidden_name(members): members for members in sets}
+        anonymous: dict[Node, tuple[Node, ...]] = {}
+        for members in sets:
+            name = _hidden_name(members)
+            while name in named:  # one of the same effects is a node already
+                name = f"another {name}"
+            anonymous[name] = members
         explicit = [
             *arrows,
             *((cause, node) for cause, group in anonymous.items() for node in group),
@@ -142,9 +153,8 @@ class CausalGraph:
             "edges": arrows,
             "hidden": sets,
             "nodes": tuple(node for node in named if node not in unseen),
-            "latent": tuple(
-                node for node in (*named, *anonymous) if node in unseen | set(anonymous)
-            ),
+            "latent": (*(node for node in named if node in unseen), *anonymous),
+            "deterministic": tuple(node for node in named if node in exact),
             "_parents": {node: tuple(found) for node, found in parents.items()},
             "_children": {node: tuple(found) for node, found in children.items()},
             "_anonymous": frozenset(anonymous),
@@ -162,7 +172,8 @@ class CausalGraph:
 
     def _key(self) -> tuple[frozenset[object], ...]:
         hidden = frozenset(frozenset(members) for members in self.hidden)
-        return frozenset(self.nodes), frozenset(self.edges), hidden, frozenset(self.latent)
+        exact = frozenset(self.deterministic)
+        return frozenset(self.nodes), frozenset(self.edges), hidden, frozenset(self.latent), exact
 
     def __contains__(self, node: object) -> bool:
         return node in self._parents
@@ -223,6 +234,9 @@ class CausalGraph:
         between two visits could be cut out, and a node that it passed downwards has a conditioned
         descendant, so it stays open as a collider.
 
+        A deterministic node whose parents are all known is known too, and so on: it blocks, and
+        on its own it depends on nothing (D-separation [2]_).
+
         Parameters
         ----------
         a, b, given : Node or iterable of Node
@@ -239,6 +253,8 @@ class CausalGraph:
         References
         ----------
         .. [1] Shachter, R. D. (1998). Bayes-Ball. UAI 14, 480-487. arXiv:1301.7412
+        .. [2] Geiger, D., Verma, T. and Pearl, J. (1990). Identifying independence in Bayesian
+           networks. doi:10.1002/net.3230200504
 
         Examples
         --------
@@ -265,6 +281,8 @@ class CausalGraph:
 
         opened: set[Node] = set(known)  # colliders here let dependence pass
         upwards = deque(known)
+        known = self._determined_by(known, into)
+        start, goal = start - known, goal - known
         while upwards:
             for cause in causes(upwards.popleft()):
                 if cause not in opened:
@@ -291,6 +309,16 @@ class CausalGraph:
                     came[move] = state
                     queue.append(move)
         return None
+
+    def _determined_by(self, known: frozenset[Node], into: Set[Node]) -> frozenset[Node]:
+        """Return some nodes with those that are exact functions of them."""
+        found = set(known)
+        if self.deterministic:
+            exact = frozenset(self.deterministic) - into
+            for node in self.topological_order():
+                if node in exact and found.issuperset(self._parents[node]):
+                    found.add(node)
+        return frozenset(found)
 
     def is_d_separated(self, a: Nodes, b: Nodes, given: Nodes = ()) -> bool:
         """Tell whether ``given`` blocks every path between a and b.
@@ -382,6 +410,86 @@ class CausalGraph:
                 known -= {node}
         return frozenset(known)
 
+    def identify(self, causes: Nodes, outcomes: Nodes, given: Nodes = ()) -> Identification:
+        """Tell whether P(outcomes | do(causes), given) follows from what is observed, and how.
+
+        Strategies are tried from the simplest: adjustment (the back door), the front door, and
+        the general algorithm, which finds a formula whenever there is one. An instrument is named
+        where nothing else helps; by itself it identifies nothing.
+
+        Parameters
+        ----------
+        causes, outcomes, given : Node or iterable of Node
+            Disjoint. Several causes are set together, such as one treatment at several periods.
+
+        Returns
+        -------
+        Identification
+            With ``identified``, ``strategy``, ``adjustment``, ``estimand``; where the effect is
+            not identified, with what prevents it and what to record.
+
+        Examples
+        --------
+        >>> graph = CausalGraph([("X", "M"), ("M", "Y")], hidden=[("X", "Y")])
+        >>> found = graph.identify("X", "Y")
+        >>> found.strategy, str(found.estimand)
+        ('front door', 'Σ_M P(M | X) Σ_X′ P(X′) P(Y | X′, M)')
+        """
+        from dotwin.graph.identification import identify
+
+        return identify(self, self._some(causes), self._some(outcomes), self._some(given))
+
+    def identify_change(
+        self,
+        causes: Nodes,
+        outcomes: Nodes,
+        *,
+        kind: Kind | Mapping[Node, Kind],
+        reads: Nodes = (),
+        carry: Nodes = (),
+    ) -> Identification:
+        """Tell whether the outcomes under a change of natural values follow from what is observed.
+
+        A shift, a scaling, a bound or a rule sets a value that depends on the one that the
+        variable would have by itself. Each changed variable is therefore split in two: its
+        natural value, which is what it is by itself, and the value that its children see. The
+        answer is identified when their joint law with the outcomes is.
+
+        Parameters
+        ----------
+        causes, outcomes : Node or iterable of Node
+        kind : {'do', 'shift', 'scale', 'at_least', 'at_most', 'rule', 'policy'} or dict
+            One for all causes, or one for each. ``do`` sets a value; ``shift``, ``scale``,
+            ``at_least`` and ``at_most`` start from the natural value; ``rule`` changes it where a
+            condition on ``reads`` holds and leaves it elsewhere; ``policy`` sets it by ``reads``
+            alone.
+        reads : Node or iterable of Node
+            What rules and policies look at: for a cause at a period, those not later than it.
+        carry : Node or iterable of Node
+            Causes whose own lag sees the changed value rather than the natural one.
+
+        Returns
+        -------
+        Identification
+            Its estimand is the joint law of the outcomes under set values ``X``, of the natural
+            values ``X°`` and of what is read; the answer sums it with ``X`` a function of these.
+
+        Examples
+        --------
+        >>> graph = CausalGraph([("Z", "X"), ("Z", "Y"), ("X", "Y")])
+        >>> print(graph.identify_change("X", "Y", kind="shift").estimand)
+        Σ_Z P(Y | X, Z) P(X°, Z)
+        """
+        from dotwin.graph.natural_values import identify_change
+
+        chosen = self._some(causes)
+        kinds: Mapping[Node, Kind] = (
+            kind if isinstance(kind, Mapping) else dict.fromkeys(self._ordered(chosen), kind)
+        )
+        return identify_change(
+            self, kinds, chosen, self._some(outcomes), self._some(reads), self._some(carry)
+        )
+
     def project(self) -> CausalGraph:
         """Return the latent projection: observed nodes only, and pairs that share a hidden cause.
 
@@ -399,24 +507,14 @@ class CausalGraph:
         >>> graph.project().hidden
         (('X', 'Y'),)
         """
-        unseen = frozenset(self.latent)
+        from dotwin.graph.projection import projected
 
-        def shown(node: Node) -> list[Node]:
-            found: set[Node] = set()
-            queue = deque([node])
-            while queue:
-                for child in self._children[queue.popleft()]:
-                    if child not in found:
-                        found.add(child)
-                        if child in unseen:
-                            queue.append(child)
-            return [child for child in self.nodes if child in found]
+        return projected(self)
 
-        return CausalGraph(
-            [(node, child) for node in self.nodes for child in shown(node)],
-            dict.fromkeys(pair for node in self.latent for pair in combinations(shown(node), 2)),
-            nodes=self.nodes,
-        )
+    @property
+    def all_arrows(self) -> tuple[tuple[Node, Node], ...]:
+        """Every arrow, those from the nodes that stand for hidden sets too."""
+        return tuple((cause, node) for node, causes in self._parents.items() for cause in causes)
 
     def to_networkx(self) -> nx.DiGraph[Node]:
         """Return the explicit graph, each hidden set a node of its own with ``hidden=True``."""

@@ -1,16 +1,30 @@
-"""The first licence of a causal answer: is the query identified on the declared graph?"""
+"""The first licence of a causal answer: identified on the declared graph, and so computed?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dotwin.errors import SpecificationError
 from dotwin.graph.causal_graph import CausalGraph, Node, OpenPath
-from dotwin.graph.twin_graph import TwinGraph, is_exogenous
+from dotwin.graph.identification import Identification
+from dotwin.graph.natural_values import Kind
+from dotwin.graph.question import listed
+from dotwin.graph.through_time import (
+    MODELLED,
+    Window,
+    identify_through_time,
+    node_label,
+    path_in_words,
+    undeclared,
+)
+from dotwin.graph.twin_graph import TwinGraph
 
 __all__ = ["IdentificationVerdict", "licence"]
+
+#: How many indicator-periods the full question of identification is put to.
+_NODES = 120
 
 
 @dataclass(frozen=True)
@@ -29,12 +43,20 @@ class IdentificationVerdict:
     conditioned_on : tuple of str
         The indicators that the answer holds fixed because no intervention reaches them, as
         declared; in a panel, the recorded past of every indicator comes on top.
+    identification : Identification or None
+        Where not licensed: what the graph says of the question whatever this model computes. It
+        may be identified by a formula that the mechanisms as fitted do not use.
+    further : str
+        That in a sentence, which also ends ``reason``: how it is identified in principle, or what
+        to record.
     """
 
     status: Literal["licensed", "not licensed"]
     reason: str
     open_paths: tuple[OpenPath, ...] = ()
     conditioned_on: tuple[str, ...] = ()
+    identification: Identification | None = None
+    further: str = ""
 
     @property
     def licensed(self) -> bool:
@@ -56,6 +78,8 @@ def licence(
     outcome: str,
     *,
     natural: Collection[str] = (),
+    reads: Collection[str] = (),
+    carry: Collection[str] = (),
     window: int = 3,
 ) -> IdentificationVerdict:
     r"""Judge whether intervening on some indicators has an identified effect on an outcome.
@@ -85,8 +109,11 @@ def licence(
     Where a declared hidden cause joins only indicators that no intervention reaches, it concerns
     how they vary together, a matter of forecasting them and not of this verdict.
 
-    The criterion is sufficient, not necessary: what is not licensed here may still be identified
-    by another strategy, such as the front door.
+    The two are more than identification: they say that the mechanisms *as fitted* compute the
+    answer. Where they fail, the full question is put to the graph (`TwinGraph.identify`). If it is
+    identified by another formula, such as a front door, the verdict names that, and still is 'not
+    licensed', since this model does not compute it. If it is not identified, the verdict says
+    what to record.
 
     Parameters
     ----------
@@ -98,6 +125,10 @@ def licence(
         Those among them whose own mechanism goes on to matter: because the change reads the natural
         value (shifts, scalings, bounds, policies) or because it ends. Arrows into their later
         periods are then left in place, which opens more paths, and condition 2 holds for them too.
+    reads : collection of str
+        What the rules of ``natural`` changes look at.
+    carry : collection of str
+        Those of ``natural`` whose own lag sees the changed value.
     window : int
         Periods simulated beyond the longest chain of lags from treatment to outcome; the structure
         repeats itself from period to period, so more of them add nothing.
@@ -147,26 +178,35 @@ def licence(
             f"no chain of causes leads from {what} to {of}, so the effect is exactly zero.",
         )
     for name in reaching:
-        if (problem := _undeclared(graph, name)) is not None:
+        if (problem := undeclared(graph, name)) is not None:
             return _verdict("not licensed", problem)
 
     query = _Query(graph, reaching, outcome, frozenset(natural), window)
     held = query.conditioned_on()
+
+    def refused(verdict: IdentificationVerdict) -> IdentificationVerdict:
+        return _with_identification(graph, verdict, reaching, outcome, natural, reads, carry)
+
     if paths := query.all_open(query.back_door):
-        return _verdict(
-            "not licensed",
-            f"{_listed(graph, reaching)} and {of} move together for a reason that no column "
-            f"records: {'; '.join(map(str, paths))}.",
-            paths,
-            held,
+        return refused(
+            _verdict(
+                "not licensed",
+                f"{_listed(graph, reaching)} and {of} move together for a reason that no column "
+                f"records: {'; '.join(map(str, paths))}.",
+                paths,
+                held,
+            )
         )
     if paths := query.all_open(query.joined_mechanisms):
-        return _verdict(
-            "not licensed",
-            f"on the way to {of}, a step shares with what came before it a cause that no column "
-            f"records, so it cannot be simulated by itself: {'; '.join(map(str, paths))}.",
-            paths,
-            held,
+        return refused(
+            _verdict(
+                "not licensed",
+                f"on the way to {of}, a step shares with what came before it a cause that no "
+                f"column records, so it cannot be simulated by itself: "
+                f"{'; '.join(map(str, paths))}.",
+                paths,
+                held,
+            )
         )
     fixed = [_listed(graph, held)] if held else []
     if graph.twin.panel.period is not None:
@@ -192,24 +232,13 @@ class _Query:
         window: int,
     ) -> None:
         self.graph, self.outcome, self.natural = graph, outcome, natural
-        between = [
-            name
-            for name in graph.indicators
-            if any(graph.reaches(t, name) for t in treatments)
-            and (name == outcome or graph.reaches(name, outcome))
-        ]
-        longest = sum(
-            max((a.lag for a in graph.arrows if a.effect == name and a.cause != name), default=0)
-            for name in between
-        )
-        in_time = graph.twin.panel.period is not None
         # The first intervention finds every mechanism's lags inside the window.
-        self.first = graph.max_lag
-        self.last = self.first + longest + window - 1 if in_time else 0
+        periods = Window.of(graph, treatments, outcome, window)
+        self.first, self.last = periods.first, periods.last
         self.unrolled: CausalGraph = graph.unroll(self.last + 1)
         parts = {effect.name for effect in graph.group_effects}
         self.modelled = frozenset(n for n in self.unrolled.latent if _name(n) in parts)
-        span = range(self.first, self.last + 1)
+        span = periods.span
         self.plan: list[Node] = [(n, t) for t in span for n in graph.order() if n in treatments]
         self.ends = frozenset[Node]((outcome, t) for t in span)
         observed = frozenset(self.unrolled.nodes)
@@ -232,13 +261,13 @@ class _Query:
         if (shortest := search(frozenset())) is None:
             return ()
         hidden = self.graph.twin.hidden_causes
-        found = {self._named(shortest): None}
+        found = {path_in_words(self.graph, shortest): None}
         for name in hidden:
             others = frozenset(
                 n for n in self.unrolled.latent if _name(n) in hidden.keys() - {name}
             )
             if (path := search(others)) is not None:
-                found[self._named(path)] = None
+                found[path_in_words(self.graph, path)] = None
         return tuple(found)
 
     def back_door(self, known: frozenset[Node]) -> OpenPath | None:
@@ -287,37 +316,69 @@ class _Query:
                     found.append(path)
         return min(found, key=lambda path: len(path.nodes), default=None)
 
-    def _named(self, path: OpenPath) -> OpenPath:
-        """Return the path in names for people, periods counted from its first node."""
-        origin = path.nodes[0][1] if isinstance(path.nodes[0], tuple) else self.last
-        names: list[Node] = []
-        for node in path.nodes:
-            name = _name(node)
-            if name in self.graph.twin.hidden_causes:
-                names.append(self.graph.label(name))
-            elif isinstance(node, str) or node[1] == origin:
-                names.append(name)
-            else:
-                names.append(f"{name}[{node[1] - origin:+d}]")
-        return OpenPath(tuple(names), path.arrows)
-
 
 def _name(node: Node) -> str:
     return node if isinstance(node, str) else node[0]
 
 
-def _undeclared(graph: TwinGraph, name: str) -> str | None:
-    """Return why an effect of a given is not identified, or None."""
-    indicator = graph.twin.indicators[name]
-    if not indicator.is_given or is_exogenous(indicator):
-        return None
-    label = graph.label(name)
-    if indicator.assigned is not None:
-        return (
-            f"the effect of {label} is not identified: it is set by a rule, and what the rule "
-            f"reads is not declared."
+def _with_identification(
+    graph: TwinGraph,
+    verdict: IdentificationVerdict,
+    changed: tuple[str, ...],
+    outcome: str,
+    natural: Collection[str],
+    reads: Collection[str],
+    carry: Collection[str],
+) -> IdentificationVerdict:
+    """Add to a refusal what the graph says whatever this model computes."""
+    if outcome in changed or any(graph.twin.indicators[n].equals is not None for n in changed):
+        return verdict
+    from_nature: Kind = "rule" if reads else "shift"
+    kinds: dict[str, Kind] = {n: from_nature if n in natural else "do" for n in changed}
+    found = identify_through_time(
+        graph,
+        changed,
+        outcome,
+        kinds,
+        reads if from_nature in kinds.values() else (),
+        [name for name in changed if name in carry],
+        periods=_affordable(graph, changed, outcome),
+    )
+    if found.identified:
+        further = (
+            f"The graph identifies it in principle, {_how(graph, found)}; but that formula is not "
+            f"computed by this model, which simulates one mechanism after another."
         )
-    return f"the effect of {label} is not identified: why it varies is not declared."
+    else:
+        further = found.what_to_record
+    reason = f"{verdict.reason} {further}".rstrip()
+    return replace(verdict, reason=reason, identification=found, further=further)
+
+
+def _affordable(graph: TwinGraph, changed: Collection[str], outcome: str) -> int | None:
+    """Return how many periods the full question is put to, fewer where there are many nodes."""
+    if graph.twin.panel.period is None:
+        return None
+    whole = Window.of(graph, changed, outcome)
+    return min(whole.last + 1, max(whole.first + 3, _NODES // len(graph.indicators)))
+
+
+def _how(graph: TwinGraph, found: Identification) -> str:
+    known = " (with group effects known)" if MODELLED in found.assuming else ""
+    return _by(graph, found) + known
+
+
+def _by(graph: TwinGraph, found: Identification) -> str:
+    match found.strategy:
+        case "back door" if found.adjustment:
+            return f"by adjusting for {listed([node_label(graph, n) for n in found.adjustment])}"
+        case "back door":
+            return "without adjusting for anything"
+        case "front door":
+            labels = [node_label(graph, node) for node in found.mediators or ()]
+            return f"by the front door through {listed(labels)}"
+        case _:
+            return "by a formula that the general algorithm finds"
 
 
 def _listed(graph: TwinGraph, names: Collection[str]) -> str:

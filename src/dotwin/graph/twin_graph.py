@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +15,8 @@ from dotwin.spec.twin import Indicator, Twin
 if TYPE_CHECKING:
     from dotwin.graph.assumptions import Assumptions
     from dotwin.graph.draw import Drawing
+    from dotwin.graph.identification import Identification
+    from dotwin.graph.natural_values import Kind as ChangeKind
 
 __all__ = ["PAST", "Arrow", "Component", "GroupEffect", "TwinGraph"]
 
@@ -251,6 +253,9 @@ class TwinGraph:
 
         Notes
         -----
+        An indicator that equals others of its unit is marked as exact, once all that it reads lies
+        inside the window.
+
         A cause that reads other units, such as a regional mean, is drawn as an arrow from the
         unit's own indicator: the graph stands for any one unit, and what acts on the others'
         values acts on its own.
@@ -293,7 +298,83 @@ class TwinGraph:
             # A period's hidden cause begins before the window, so there the past acts on it.
             edges += [(PAST, n) if isinstance(n, tuple) else (n, PAST) for n in stable]
         nodes = [(name, t) for t in range(periods) for name in self.order()]
-        return CausalGraph(edges, nodes=nodes, latent=latent)
+        exact = [(name, t) for name, lag in self._exact.items() for t in range(lag, periods)]
+        return CausalGraph(edges, nodes=nodes, latent=latent, deterministic=exact)
+
+    @property
+    def _exact(self) -> dict[str, int]:
+        """The indicators that are functions of others in their own unit, with their longest lag."""
+        found: dict[str, int] = {}
+        for name, indicator in self.twin.indicators.items():
+            arrows = [arrow for arrow in self.arrows if arrow.effect == name]
+            if indicator.equals is None or indicator.residual == "keep" or not arrows:
+                continue
+            # What is read of other units, or is no indicator, is not in the unit's own graph.
+            known = parse(indicator.equals).names() <= self.twin.indicators.keys()
+            if known and not any(arrow.across for arrow in arrows):
+                found[name] = max(arrow.lag for arrow in arrows)
+        return found
+
+    def identify(
+        self,
+        causes: str | Collection[str],
+        outcome: str,
+        *,
+        kind: ChangeKind | Mapping[str, ChangeKind] = "do",
+        reads: Collection[str] = (),
+        carry: Collection[str] = (),
+        periods: int | None = None,
+    ) -> Identification:
+        """Tell whether the effect of changing indicators on an outcome follows from the data.
+
+        The question is put to the graph unrolled over a window of periods, in which the past
+        before the window, group effects, shocks and hidden causes are nodes. The causes are
+        changed in every period from the first whose lags lie inside the window; the outcome is
+        asked about in each period from then on, and the answer is that for the last one, or for
+        the first that is not identified.
+
+        First no hidden node counts as known. Where that identifies nothing, group effects and
+        period shocks do, as far as each enters one mechanism alone, because that mechanism's
+        model estimates them; ``assuming`` then says so.
+
+        Whether an effect is identified is one thing, whether this model computes it another:
+        `licence` says that.
+
+        Parameters
+        ----------
+        causes : str or collection of str
+            Indicators.
+        outcome : str
+        kind, reads, carry
+            As in `CausalGraph.identify_change`, for indicators.
+        periods : int, optional
+            Length of the window. Long enough for the longest chain of lags from cause to outcome
+            and three periods more, unless given.
+
+        Returns
+        -------
+        Identification
+            Nodes are ``(indicator, period)``, periods counted from the window's first, 0.
+
+        Examples
+        --------
+        >>> import dotwin as dw
+        >>> twin = dw.Twin(
+        ...     twin="staffing",
+        ...     panel={"unit": "home"},
+        ...     indicators={
+        ...         "staff": {"domain": "workforce", "family": "normal"},
+        ...         "falls": {"domain": "quality", "family": "poisson", "causes": {"staff": {}}},
+        ...     },
+        ... )
+        >>> twin.graph.identify("staff", "falls").strategy
+        'back door'
+        """
+        from dotwin.graph.through_time import identify_through_time
+
+        chosen = (causes,) if isinstance(causes, str) else tuple(dict.fromkeys(causes))
+        kinds = kind if isinstance(kind, Mapping) else dict.fromkeys(chosen, kind)
+        return identify_through_time(self, chosen, outcome, kinds, reads, carry, periods)
 
     def components(self, impute: Collection[str] = ()) -> tuple[Component, ...]:
         """Return the groups of mechanisms that share an imputed cause, each as small as can be.

@@ -145,6 +145,7 @@ def _scenario_summary(fit: Fit, one: ScenarioAnswers) -> dict[str, Any]:
                 },
                 "meaning": answer.licence.meaning,
                 "open_paths": [str(path) for path in failed.open_paths] if failed else [],
+                "what_would_help": failed.further if failed else "",
                 "licence": licence,
             }
         )

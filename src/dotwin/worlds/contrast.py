@@ -13,7 +13,14 @@ import numpy as np
 from dotwin.errors import SpecificationError, nearest
 from dotwin.spec.expressions import parse
 from dotwin.worlds.aggregate import By, Groups, adds_up, aggregate, unit_of
-from dotwin.worlds.licence import NO_HIDDEN_CAUSES, Licence, differing, licence_of, refuse
+from dotwin.worlds.licence import (
+    NO_HIDDEN_CAUSES,
+    Licence,
+    differing,
+    identification_of,
+    licence_of,
+    refuse,
+)
 from dotwin.worlds.program import BASELINE
 from dotwin.worlds.run import compared
 from dotwin.worlds.tables import interval_ends, number, over_draws
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from dotwin.graph import IdentificationVerdict
     from dotwin.worlds.futures import Futures
 
 __all__ = ["Contrast", "contrast"]
@@ -62,6 +70,13 @@ class Contrast:
     def coupling(self) -> str:
         """How the two worlds' noise belongs together, where that matters."""
         return "monotone" if self.of == "realised" else "averaged over noise"
+
+    @cached_property
+    def identification(self) -> dict[str, IdentificationVerdict]:
+        """The graph's verdict for each outcome: licensed or not, open paths, what to record."""
+        one, other = self.futures.program(self.name), self.futures.program(self.against)
+        graph = self.futures.twin.graph
+        return {name: identification_of(one, other, name, graph) for name in self.outcomes}
 
     @cached_property
     def draws(self) -> xr.Dataset:

@@ -136,8 +136,16 @@ def identification_of(
     if not changed:
         return IdentificationVerdict("licensed", "Both scenarios make the same changes.")
     several = [c for p in (one, other) for name in changed for c in p.changes.get(name, ())]
-    natural = {c.intervention.indicator for c in several if _keeps_its_mechanism(c)}
-    return identification_licence(graph, changed, outcome, natural=natural)
+    lasting = [change for change in several if _keeps_its_mechanism(change)]
+    read = frozenset[str]().union(*(c.where.names() for c in lasting if c.where is not None))
+    return identification_licence(
+        graph,
+        changed,
+        outcome,
+        natural={change.intervention.indicator for change in lasting},
+        reads=read & set(graph.indicators),
+        carry={change.intervention.indicator for change in lasting if change.feeds_back},
+    )
 
 
 def _keeps_its_mechanism(change: Change) -> bool:
