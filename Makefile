@@ -20,7 +20,7 @@ demo: $(VENV)/.installed ## fit, scenarios and a report on the embedded example
 	@$(BIN)/dotwin demo
 
 test: $(VENV)/.installed ## run the tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed ## check style, format, types and the order of the rooms
 	@$(BIN)/ruff check --quiet .
