@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -61,6 +61,8 @@ class Peak:
         Of the effects.
     found : bool
         Whether the search ended, with a definite curvature.
+    known, row_bend : array, dims (group,) and (row,)
+        What each group's rows, and each row, say about the group's effect.
     """
 
     h: Floats
@@ -70,6 +72,8 @@ class Peak:
     linear: Floats
     modes: Floats
     found: bool
+    known: Floats = field(default_factory=lambda: np.zeros(0))
+    row_bend: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 class Marginal(Protocol):
@@ -223,12 +227,10 @@ class Quadrature:
             return Peak(h, beta, -math.inf, matrix, gradient, modes, False)
         log_det = 2.0 * float(np.log(np.diag(factor)).sum())
         density = value - 0.5 * log_det + 0.5 * problem.size * math.log(2.0 * math.pi)
-        self._last = (known.copy(), bend.copy())
-        return Peak(h, beta, density, likelihood, linear, modes, True)
+        return Peak(h, beta, density, likelihood, linear, modes, True, known, bend)
 
     def prepare(self, peak: Peak) -> None:
         """Keep the effects' modes and information at the peak, from which draws are started."""
-        peak = self.peak(peak.h, peak)
         problem, gathered = self.problem, self.problem.gathered
         rows = gathered.rows
         groups = rows.starts.size - 1
@@ -238,7 +240,7 @@ class Quadrature:
                 np.zeros(groups), np.zeros(groups), 1.0, nothing, np.zeros(groups)
             )
             return
-        known, bend = self._last
+        known, bend = peak.known, peak.row_bend
         precision = float(problem.inner_spread(peak.h)) ** -2.0
         pull = bend / np.maximum(known + precision, 0.1 * precision)[gathered.of_row]
         eta = rows.offset + rows.dense @ peak.beta[: rows.dense.shape[1]]
