@@ -222,9 +222,9 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [
         (family, design, seed, folder)
+        for seed in range(1, chosen.replicates + 1)
         for family in chosen.families
         for design in chosen.designs
-        for seed in range(1, chosen.replicates + 1)
     ]
     with ProcessPoolExecutor(chosen.processes) as pool:
         results = list(pool.map(kept, jobs, chunksize=4))

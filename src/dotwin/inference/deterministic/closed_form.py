@@ -22,8 +22,8 @@ class ClosedForm:
     """The likelihood of a normal mechanism, from sums over rows and groups.
 
     Given hyperparameters it is a normal in the globals. With residual sd s and sd p of the effects,
-    a group of n rows takes c = 1 / (n + s²/p²) times the square of its sums off the sums of
-    squares, so groups of one size are summed once.
+    a group of n rows adds its squares within, and the square of its sums divided by
+    n (1 + n p²/s²): nothing cancels, and groups of one size are summed once.
 
     Parameters
     ----------
@@ -56,15 +56,19 @@ class ClosedForm:
 
     @cached_property
     def _moments(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """Sums of squares in all, then by size of group: size, groups, columns, cross, outcome."""
+        """Return sums of squares within groups; then sizes, how many, and squares of their sums.
+
+        The last is the outcome.
+        """
         y = self.problem.gathered.rows.y - self.problem.gathered.rows.offset
         whole = np.column_stack([self._matrix, y])
-        total = whole.T @ whole
         if not self.problem.inner:
-            empty = np.zeros((0, *total.shape))
-            return total, np.zeros(0), np.zeros(0), empty, y
+            total = whole.T @ whole
+            return total, np.zeros(0), np.zeros(0), np.zeros((0, *total.shape)), y
         n, columns, outcome = self._sums
         sums = np.column_stack([columns, outcome])
+        away = whole - (sums / n[:, None])[self.problem.gathered.of_row]
+        total = away.T @ away
         sizes, which = np.unique(n, return_inverse=True)
         parts = np.array([sums[which == k].T @ sums[which == k] for k in range(sizes.size)])
         return total, sizes, np.bincount(which).astype(float), parts, y
@@ -77,9 +81,9 @@ class ClosedForm:
         whole = np.broadcast_to(total, (h.shape[0], *total.shape))
         if sizes.size:
             ratio = self.problem.inner_spread(h) ** 2 / variance
-            taken = ratio[:, None] / (1.0 + ratio[:, None] * sizes)
+            kept = 1.0 / (sizes * (1.0 + ratio[:, None] * sizes))
             size = total.shape[0]
-            whole = whole - (taken @ parts.reshape(sizes.size, -1)).reshape(-1, size, size)
+            whole = whole + (kept @ parts.reshape(sizes.size, -1)).reshape(-1, size, size)
             log_det = log_det + np.log1p(ratio[:, None] * sizes) @ groups
         whole = whole / variance[:, None, None]
         return whole[:, :-1, :-1], whole[:, :-1, -1], whole[:, -1, -1], log_det

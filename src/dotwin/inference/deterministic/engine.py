@@ -79,7 +79,10 @@ class DeterministicEngine:
         posterior: dict[str, Floats] = {}
         certificates = []
         for part, problem in enumerate(problems):
-            solution = solve(problem, total, np.random.default_rng([settings.seed, part]))
+            try:
+                solution = solve(problem, total, np.random.default_rng([settings.seed, part]))
+            except np.linalg.LinAlgError:
+                raise Declined("its precision matrices are singular to every digit") from None
             if not solution.certificate.holds:
                 raise Declined("; ".join(solution.certificate.failures))
             certificates.append(solution.certificate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,14 +17,17 @@ from dotwin.inference.deterministic.compiled import (
 )
 from dotwin.inference.deterministic.problem import Problem
 from dotwin.inference.deterministic.rows import Centre
+from dotwin.inference.nuts.parts import FamilyCode
 
 if TYPE_CHECKING:
     from dotwin.inference.deterministic.kernels import Lanes
 
-__all__ = ["Marginal", "Peak", "Quadrature"]
+__all__ = ["NOT_CONCAVE", "Marginal", "Peak", "Quadrature"]
 
 Floats = NDArray[np.float64]
 
+#: Families whose log density is not concave in the linear predictor.
+NOT_CONCAVE = (FamilyCode.STUDENT_T, FamilyCode.BETA, FamilyCode.BETA_BINOMIAL)
 #: Newton steps towards the mode of the globals, and halvings of each.
 _STEPS, _HALVINGS = 40, 12
 #: The mode is found when a further step would gain less than this in log density.
@@ -35,6 +38,8 @@ _HIDDEN = 0.05
 _GRID_END, _GRID_POINTS = 6.0, 73
 #: Nodes that draw effects; the tails of a group's effect matter here.
 _EFFECT_NODES = 11
+#: Of the check for second modes: its ends in sds, its nodes, its draws.
+_WIDE_END, _WIDE_NODES, _WIDE_DRAWS = 40.0, 301, 32
 #: Draws of effects made at once.
 _AT_ONCE = 512
 
@@ -56,6 +61,8 @@ class Peak:
         Of the effects.
     found : bool
         Whether the search ended, with a definite curvature.
+    known, row_bend : array, dims (group,) and (row,)
+        What each group's rows, and each row, say about the group's effect.
     """
 
     h: Floats
@@ -65,6 +72,8 @@ class Peak:
     linear: Floats
     modes: Floats
     found: bool
+    known: Floats = field(default_factory=lambda: np.zeros(0))
+    row_bend: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 class Marginal(Protocol):
@@ -218,12 +227,10 @@ class Quadrature:
             return Peak(h, beta, -math.inf, matrix, gradient, modes, False)
         log_det = 2.0 * float(np.log(np.diag(factor)).sum())
         density = value - 0.5 * log_det + 0.5 * problem.size * math.log(2.0 * math.pi)
-        self._last = (known.copy(), bend.copy())
-        return Peak(h, beta, density, likelihood, linear, modes, True)
+        return Peak(h, beta, density, likelihood, linear, modes, True, known, bend)
 
     def prepare(self, peak: Peak) -> None:
         """Keep the effects' modes and information at the peak, from which draws are started."""
-        peak = self.peak(peak.h, peak)
         problem, gathered = self.problem, self.problem.gathered
         rows = gathered.rows
         groups = rows.starts.size - 1
@@ -233,7 +240,7 @@ class Quadrature:
                 np.zeros(groups), np.zeros(groups), 1.0, nothing, np.zeros(groups)
             )
             return
-        known, bend = self._last
+        known, bend = peak.known, peak.row_bend
         precision = float(problem.inner_spread(peak.h)) ** -2.0
         pull = bend / np.maximum(known + precision, 0.1 * precision)[gathered.of_row]
         eta = rows.offset + rows.dense @ peak.beta[: rows.dense.shape[1]]
@@ -277,8 +284,14 @@ class Quadrature:
         """Return the sd of the log likelihood's change when nodes are doubled."""
         if not self._grouped:
             return 0.0
-        finer = self._log_likelihood(h, beta, *_rule(2 * self.nodes + 1))
-        return float(np.std(finer - self.log_likelihood(h, beta)))
+        here = self.log_likelihood(h, beta)
+        error = float(np.std(self._log_likelihood(h, beta, *_rule(2 * self.nodes + 1)) - here))
+        if self.problem.family in NOT_CONCAVE:
+            # A group's integrand may have a second mode, which nodes around the first do not meet.
+            some = slice(0, _WIDE_DRAWS)
+            wide = self._log_likelihood(h[some], beta[some], *_wide_rule())
+            error = max(error, float(np.std(wide - here[some])))
+        return error
 
     def refined(self) -> Quadrature:
         """Return the same with twice the nodes and one."""
@@ -321,6 +334,12 @@ def _rule(nodes: int) -> tuple[Floats, Floats]:
     """Return nodes, and the logs of weights that already hold the normal's density."""
     z, weights = np.polynomial.hermite_e.hermegauss(nodes)
     return z, np.log(weights) + 0.5 * z * z
+
+
+def _wide_rule() -> tuple[Floats, Floats]:
+    """Return equal steps over many sds, with their logs as weights."""
+    z = np.linspace(-_WIDE_END, _WIDE_END, _WIDE_NODES)
+    return z, np.full(z.size, math.log(z[1] - z[0]))
 
 
 def _lagrange(nodes: Floats, points: Floats) -> Floats:

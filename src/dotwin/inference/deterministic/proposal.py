@@ -136,7 +136,7 @@ class Proposal:
             )
             linear = terms @ self.linear
         prior_matrix, prior_linear = self.marginal.problem.precision(h)
-        factor = _factors(matrix + prior_matrix, self.matrix[0] + prior_matrix)
+        factor = _factors(matrix + prior_matrix)
         wanted = (linear + prior_linear)[..., None]
         half = np.linalg.solve(factor, wanted)
         both = half + noise[..., None]
@@ -145,14 +145,16 @@ class Proposal:
         return beta, log_det
 
 
-def _factors(matrix: Floats, instead: Floats) -> Floats:
-    """Factor each precision; where the interpolated one is not definite, take the centre's."""
+def _factors(matrix: Floats) -> Floats:
+    """Factor each precision, or the nearest that is definite where interpolation left that."""
     try:
         return np.asarray(np.linalg.cholesky(matrix))
     except np.linalg.LinAlgError:
-        least = np.linalg.eigvalsh(matrix)[:, 0]
-        bad = ~(least > 0)
-        return np.asarray(np.linalg.cholesky(np.where(bad[:, None, None], instead, matrix)))
+        values, vectors = np.linalg.eigh(matrix)
+        held = np.maximum(np.abs(values), 1e-10 * values[:, -1:])
+        near = (vectors * held[:, None, :]) @ vectors.transpose(0, 2, 1)
+        bad = ~(values[:, 0] > 1e-10 * values[:, -1])
+        return np.asarray(np.linalg.cholesky(np.where(bad[:, None, None], near, matrix)))
 
 
 def _log_t(z: Floats, nu: float) -> Floats:

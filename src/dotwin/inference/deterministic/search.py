@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dotwin.inference.deterministic.marginal import Marginal, Peak
+from dotwin.inference.deterministic.marginal import NOT_CONCAVE, Marginal, Peak
 from dotwin.inference.nuts.constants import is_positive, prior_code, prior_middle
-from dotwin.inference.nuts.parts import FamilyCode
 
-__all__ = ["NOT_CONCAVE", "Mode", "find_mode", "starts_of"]
+__all__ = ["Mode", "find_mode", "starts_of"]
 
 Floats = NDArray[np.float64]
 
@@ -38,8 +37,6 @@ _HIGHER = 0.1
 _NEGLIGIBLE = 12.0
 #: Modes that differ by less than this many sds are one.
 _SAME = 0.3
-#: Families whose log density is not concave in the linear predictor.
-NOT_CONCAVE = (FamilyCode.STUDENT_T, FamilyCode.BETA, FamilyCode.BETA_BINOMIAL)
 #: Step of the differences that a first curvature is taken from.
 _FIRST_STEP = 0.15
 #: Spreads that differences find are held between these.
@@ -115,7 +112,7 @@ def find_mode(marginal: Marginal, starts: list[Floats] | None = None) -> Mode:
         top = _top(marginal, best)
     sds = np.sqrt(np.diag(top.covariance))
     agree = all(_agrees(end, top.peak, sds) for end in [first.peak, *ends])
-    if top.found and int(marginal.problem.family) in NOT_CONCAVE:
+    if top.found and marginal.problem.family in NOT_CONCAVE:
         agree = agree and _one_mode(marginal, top.peak)
     return Mode(top.peak, top.covariance, agree, top.found)
 
@@ -182,9 +179,9 @@ def _climb(marginal: Marginal, start: Floats, goal: Mode | None) -> Peak:
     for _ in range(_NEARER):
         if here.found or goal is None:
             break
-        # Too far out for a mode of the globals: begin half as far away.
+        # Too far out for a mode of the globals: begin half as far away, and from their known one.
         start = 0.5 * (start + goal.peak.h)
-        here = marginal.peak(start, None)
+        here = marginal.peak(start, goal.peak)
     if not start.size or not here.found:
         return here
     fresh = _FRESH * np.eye(start.size)

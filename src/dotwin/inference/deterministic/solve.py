@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from dotwin.inference.certificate import QUADRATURE_ERROR_MAX, Certificate
 from dotwin.inference.deterministic.closed_form import ClosedForm
-from dotwin.inference.deterministic.marginal import Marginal, Quadrature
+from dotwin.inference.deterministic.marginal import NOT_CONCAVE, Marginal, Quadrature
 from dotwin.inference.deterministic.problem import Problem
 from dotwin.inference.deterministic.profile import profile_axes
 from dotwin.inference.deterministic.proposal import Sample, build_proposal
-from dotwin.inference.deterministic.search import NOT_CONCAVE, Mode, find_mode
+from dotwin.inference.deterministic.search import Mode, find_mode
 from dotwin.inference.nuts.parts import FamilyCode
 
 __all__ = ["Solution", "marginal_of", "solve", "weigh"]
@@ -157,7 +157,7 @@ def _judged(
 
 
 def _may_refine(marginal: Marginal, most_nodes: int) -> bool:
-    concave = int(marginal.problem.family) not in NOT_CONCAVE
+    concave = marginal.problem.family not in NOT_CONCAVE
     return concave and marginal.nodes > 0 and 2 * marginal.nodes + 1 <= most_nodes
 
 
