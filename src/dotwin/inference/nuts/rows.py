@@ -87,7 +87,10 @@ def _by_unit(design: Design, which: NDArray[np.bool_]) -> Indices:
 
 
 def predictor_parts(
-    design: Design, arrays: PredictorDesign, places: PredictorPlaces
+    design: Design,
+    arrays: PredictorDesign,
+    places: PredictorPlaces,
+    unknown: frozenset[int] = frozenset(),
 ) -> PredictorParts:
     """Gather one linear predictor.
 
@@ -96,6 +99,8 @@ def predictor_parts(
     design : Design
     arrays : PredictorDesign
     places : PredictorPlaces
+    unknown : frozenset of int
+        Terms that read unknown values: their columns may change within a unit.
 
     Returns
     -------
@@ -115,7 +120,7 @@ def predictor_parts(
     sloped = {k for level in predictor.slope_levels for k in predictor.slopes(level)}
     position = np.repeat(np.arange(first.size), np.diff(starts))
     changes = np.array(
-        [k in sloped or bool((c != c[first][position]).any()) for k, c in enumerate(columns)],
+        [k in sloped | unknown or bool((c != c[first][position]).any()) for k, c in enumerate(columns)],
         dtype=bool,
     )
     effects = [

@@ -19,7 +19,7 @@ from dotwin.inference.nuts.special import (
     student_series,
 )
 
-__all__ = ["inflate", "truncate_counts", "truncate_normal", "truncate_student_t"]
+__all__ = ["inflate", "log_at_least", "log_zero", "truncate_counts", "truncate_normal", "truncate_student_t"]
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def _softplus(x: float) -> float:
 
 
 @njit(error_model="numpy")
-def _log_zero(
+def log_zero(
     family: int, eta: float, trials: float, dispersion: float
 ) -> tuple[float, float, float]:
     """Log P(Y = 0) and its derivatives in eta and in the dispersion."""
@@ -95,11 +95,11 @@ def _score_step(
 
 
 @njit(error_model="numpy")
-def _log_at_least(
+def log_at_least(
     family: int, lower: float, eta: float, trials: float, dispersion: float
 ) -> tuple[float, float, float]:
     """Log P(Y >= lower), for a whole lower >= 1, and its derivatives."""
-    log_mass, by_eta, by_dispersion = _log_zero(family, eta, trials, dispersion)
+    log_mass, by_eta, by_dispersion = log_zero(family, eta, trials, dispersion)
     if lower == 1.0:
         odds = -1.0 / math.expm1(-log_mass)
         return math.log(-math.expm1(log_mass)), odds * by_eta, odds * by_dispersion
@@ -144,7 +144,7 @@ def truncate_counts(
     for i in range(eta.size):
         if lower[i] > 0.0:
             n = trials[i] if trials.size else 0.0
-            log_kept, by_eta, by_dispersion = _log_at_least(family, lower[i], eta[i], n, dispersion)
+            log_kept, by_eta, by_dispersion = log_at_least(family, lower[i], eta[i], n, dispersion)
             value -= log_kept
             slope[i] -= by_eta
             derivative -= by_dispersion
@@ -206,9 +206,9 @@ def inflate(
         zeros_slope[i] = -_expit(zeros_eta[i])
         if at_zero[i] == 1.0:
             n = trials[i] if trials.size else 0.0
-            log_zero, by_eta, by_dispersion = _log_zero(family, eta[i], n, dispersion)
-            value += _softplus(zeros_eta[i] - log_zero)
-            extra = _expit(zeros_eta[i] - log_zero)
+            log_none, by_eta, by_dispersion = log_zero(family, eta[i], n, dispersion)
+            value += _softplus(zeros_eta[i] - log_none)
+            extra = _expit(zeros_eta[i] - log_none)
             zeros_slope[i] += extra
             slope[i] -= extra * by_eta
             derivative -= extra * by_dispersion
