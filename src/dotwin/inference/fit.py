@@ -505,9 +505,10 @@ def _engines(name: str) -> list[Engine]:
 
     if name == "pymc":
         return [PymcEngine()]
+    from dotwin.inference.joint import JointEngine
     from dotwin.inference.nuts import NutsEngine
 
-    return [NutsEngine(), PymcEngine()]
+    return [NutsEngine(), JointEngine(), PymcEngine()]
 
 
 def _assemble(

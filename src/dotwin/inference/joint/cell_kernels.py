@@ -19,7 +19,7 @@ from dotwin.inference.joint.programs import Operation
 from dotwin.inference.joint.row_kernels import outcome_density, row_density
 from dotwin.inference.joint.tables import CellKind, CellParts, ReadParts, RowParts
 
-__all__ = ["ChainState", "build_cell_sweep"]
+__all__ = ["ChainState", "build_cell_sweep", "cell_density"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -137,7 +137,7 @@ def _value(kind: int, s: float) -> float:
 
 
 @njit(error_model="numpy")
-def _log_density(
+def cell_density(
     c: int,
     s: float,
     cells: CellParts,
@@ -237,7 +237,7 @@ def _listed(
     size = int(cells.high[c]) + 1
     weights = np.empty(size)
     for x in range(size):
-        weights[x] = _log_density(c, float(x), cells, reads, rows, state, stack)
+        weights[x] = cell_density(c, float(x), cells, reads, rows, state, stack)
     weights = np.exp(weights - weights.max())
     left = rng.random() * weights.sum()
     x = 0
@@ -261,23 +261,23 @@ def _sliced(
     here: float = state.place[c]
     if cells.kind[c] == _COUNT:
         here = math.floor(here) + rng.random()
-    now = _log_density(c, here, cells, reads, rows, state, stack)
+    now = cell_density(c, here, cells, reads, rows, state, stack)
     height = now + math.log1p(-rng.random())
     width = state.width[c]
     low = here - width * rng.random()
     high = low + width
     steps = int(_GROWTH * rng.random())
     for _ in range(steps):
-        if not _log_density(c, low, cells, reads, rows, state, stack) > height:
+        if not cell_density(c, low, cells, reads, rows, state, stack) > height:
             break
         low -= width
     for _ in range(_GROWTH - 1 - steps):
-        if not _log_density(c, high, cells, reads, rows, state, stack) > height:
+        if not cell_density(c, high, cells, reads, rows, state, stack) > height:
             break
         high += width
     for _ in range(_SHRINKS):
         there = low + (high - low) * rng.random()
-        if _log_density(c, there, cells, reads, rows, state, stack) > height:
+        if cell_density(c, there, cells, reads, rows, state, stack) > height:
             return there
         if there < here:
             low = there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ Floats = NDArray[np.float64]
 
 #: Sweeps between two reports of progress.
 _REPORT = 50
+#: Further sweeps per draw where all of a mechanism's outcomes are missing.
+_SWEEPS = 5
 _STATISTICS = ("energy", "diverging", "tree_depth", "n_steps", "step_size")
 
 
@@ -39,9 +42,6 @@ class JointEngine:
     ----------
     target_accept : float
         Acceptance that step sizes aim at.
-    sweeps : int
-        Sweeps per draw: what is missing and what it says of the parameters are known by turns, so
-        that neighbouring sweeps are alike.
 
     Examples
     --------
@@ -50,7 +50,6 @@ class JointEngine:
     """
 
     target_accept: float = 0.9
-    sweeps: int = 2
     name: str = "joint"
 
     def accepts(self, component: Component) -> bool:
@@ -83,12 +82,13 @@ class JointEngine:
         progress(0.0, "preparing")
         tables, compiled = build_tables(component), kernels()
         progress(0.0, "sampling")
-        sweeps = self.sweeps * (settings.draws + settings.tune)
+        per_draw = _sweeps_per_draw(component)
+        sweeps = per_draw * (settings.draws + settings.tune)
         done = [0] * settings.chains
 
         def one(number: int) -> _Chain:
             seed = np.random.SeedSequence([settings.seed, number])
-            chain = _Chain(tables, compiled, settings, seed, self)
+            chain = _Chain(tables, compiled, settings, seed, self.target_accept, per_draw)
             for done[number] in chain.run():
                 progress(sum(done) / (sweeps * settings.chains), "sampling")
             return chain
@@ -104,6 +104,18 @@ class JointEngine:
         )
 
 
+def _sweeps_per_draw(component: Component) -> int:
+    """Sweep the more often, the more of a mechanism's outcomes are missing.
+
+    Parameters and missing values are drawn by turns, so that neighbouring sweeps are the more alike
+    the more of what informs the parameters is itself unknown.
+    """
+    assert component.imputation is not None
+    missing = component.imputation.cells
+    shares = [missing[d.child].sum() / d.rows for d in component.designs if d.child in missing]
+    return 1 + math.ceil(_SWEEPS * max(shares))
+
+
 class _Chain:
     """One chain: its state, and what it keeps."""
 
@@ -113,13 +125,14 @@ class _Chain:
         compiled: Kernels,
         settings: Settings,
         seed: np.random.SeedSequence,
-        engine: JointEngine,
+        target_accept: float,
+        per_draw: int,
     ) -> None:
         from dotwin.inference.joint.cell_kernels import ChainState
         from dotwin.inference.joint.hamiltonian import new_adaptation
 
         self._tables, self._compiled, self._settings = tables, compiled, settings
-        self._engine = engine
+        self._target, self._per_draw = target_accept, per_draw
         self._rng = np.random.default_rng(seed)
         layouts = [one.layout for one in tables.mechanisms]
         starts = self._rng.integers(2**31, size=len(layouts))
@@ -149,7 +162,7 @@ class _Chain:
         """Run the chain; yield the sweeps that are done, now and then."""
         from dotwin.inference.joint.hamiltonian import phases
 
-        per_draw = self._engine.sweeps
+        per_draw = self._per_draw
         tune = per_draw * self._settings.tune
         for number, phase in enumerate(phases(tune).tolist()):
             self._sweep(phase, number)
@@ -169,7 +182,6 @@ class _Chain:
 
     def _sweep(self, phase: int, tuned: int) -> Floats:
         """Move parameters, then missing values; return what the moves say, summed up."""
-        target = self._engine.target_accept
         for m, one in enumerate(self._tables.mechanisms):
             self._compiled.transition(
                 self._rng,
@@ -177,7 +189,7 @@ class _Chain:
                 self._parts[m],
                 self._adaptations[m],
                 phase,
-                target,
+                self._target,
                 self._out[m],
             )
             self._compiled.refresh(
@@ -227,9 +239,7 @@ def _posterior(tables: Tables, chains: list[_Chain]) -> dict[str, Floats]:
 
 def _statistics(chains: list[_Chain]) -> dict[str, NDArray[Any]]:
     values = np.stack([chain.statistics for chain in chains])
-    found: dict[str, NDArray[Any]] = {
-        name: values[:, :, k] for k, name in enumerate(_STATISTICS)
-    }
+    found: dict[str, NDArray[Any]] = {name: values[:, :, k] for k, name in enumerate(_STATISTICS)}
     found["diverging"] = found["diverging"] > 0
     for name in ("tree_depth", "n_steps"):
         found[name] = np.rint(found[name]).astype(np.int64)

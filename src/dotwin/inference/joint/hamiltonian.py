@@ -122,6 +122,7 @@ def _leap(
         kinetic += momentum[j] * momentum[j] * variance[j]
     return value, 0.5 * kinetic - value
 
+
 @njit(error_model="numpy")
 def _first_step(
     rng: Any, point: Floats, gradient: Floats, parts: Parts, variance: Floats, value: float
@@ -270,7 +271,13 @@ def build_transition(version: int) -> Any:
             numbers[1], numbers[2], numbers[4], numbers[5] = 0.0, 0.0, 0.0, 0.0
             # The next step begins with a step size for the new metric.
             numbers[6] = 0.0
-        out[0], out[1], out[2], out[3], out[4] = energy, (1.0 if diverged else 0.0), depth, steps, step
+        out[0], out[1], out[2], out[3], out[4] = (
+            energy,
+            (1.0 if diverged else 0.0),
+            depth,
+            steps,
+            step,
+        )
         return chosen_value
 
     return transition

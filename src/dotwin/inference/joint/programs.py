@@ -169,9 +169,7 @@ class Programs:
                 self._read(arguments[0])
                 for other in arguments[1:]:
                     self._read(other)
-                    self._step(
-                        Operation.MINIMUM if e.function == "min" else Operation.MAXIMUM
-                    )
+                    self._step(Operation.MINIMUM if e.function == "min" else Operation.MAXIMUM)
             case Call(function="hinge", arguments=(value, Number(value=at))):
                 self._read(value)
                 self._step(Operation.NUMBER, at)

@@ -425,10 +425,12 @@ def _rows(
                     np.full(n, response.family), np.full(more, int(FamilyCode.BINOMIAL))
                 ].astype(np.int64),
                 mechanism=np.full(n + more, m, dtype=np.int64),
-                outcome=np.r_[
-                    place["y"] + np.arange(n), place["at_zero"] + np.arange(more)
-                ].astype(np.int64),
-                trials=np.r_[response.trials if response.trials.size else np.ones(n), np.ones(more)],
+                outcome=np.r_[place["y"] + np.arange(n), place["at_zero"] + np.arange(more)].astype(
+                    np.int64
+                ),
+                trials=np.r_[
+                    response.trials if response.trials.size else np.ones(n), np.ones(more)
+                ],
                 lower=np.r_[_lower(response.lower, response.family, n), np.full(more, -np.inf)],
                 inflated=np.r_[np.full(n, inflated), np.zeros(more, dtype=bool)],
                 cutpoints=np.array([layout.parts.free.cutpoints], dtype=np.int64),

@@ -120,7 +120,10 @@ def predictor_parts(
     sloped = {k for level in predictor.slope_levels for k in predictor.slopes(level)}
     position = np.repeat(np.arange(first.size), np.diff(starts))
     changes = np.array(
-        [k in sloped | unknown or bool((c != c[first][position]).any()) for k, c in enumerate(columns)],
+        [
+            k in sloped | unknown or bool((c != c[first][position]).any())
+            for k, c in enumerate(columns)
+        ],
         dtype=bool,
     )
     effects = [

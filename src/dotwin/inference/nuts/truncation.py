@@ -19,7 +19,14 @@ from dotwin.inference.nuts.special import (
     student_series,
 )
 
-__all__ = ["inflate", "log_at_least", "log_zero", "truncate_counts", "truncate_normal", "truncate_student_t"]
+__all__ = [
+    "inflate",
+    "log_at_least",
+    "log_zero",
+    "truncate_counts",
+    "truncate_normal",
+    "truncate_student_t",
+]
 
 Floats = NDArray[np.float64]
 
