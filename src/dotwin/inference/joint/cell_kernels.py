@@ -1,4 +1,4 @@
-"""Draws of unknown values, one after the other, each given all else; compiled.
+"""Draws of unknown counts, one after the other, each given all else; compiled.
 
 Given the parameters and the other unknown values, the density of one is that of its own mechanism
 times those of the rows that read it. Counts with few possible values are drawn from the list of
@@ -9,30 +9,23 @@ is whatever its shape. A count x is sliced as a number of [x, x + 1), where its 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dotwin.inference.joint.programs import Operation
+from dotwin.inference.joint.column_kernels import column
 from dotwin.inference.joint.row_kernels import outcome_density, row_density
+from dotwin.inference.joint.state import ChainState
 from dotwin.inference.joint.tables import CellKind, CellParts, ReadParts, RowParts
 
-__all__ = ["ChainState", "build_cell_sweep", "cell_density"]
+__all__ = ["build_count_sweep", "cell_density", "own_terms", "put", "value_at"]
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 _REAL, _POSITIVE = int(CellKind.REAL), int(CellKind.POSITIVE)
 _SHARE, _COUNT = int(CellKind.SHARE), int(CellKind.COUNT)
-_NUMBER, _DATA = int(Operation.NUMBER), int(Operation.DATA)
-_ADD, _SUBTRACT = int(Operation.ADD), int(Operation.SUBTRACT)
-_MULTIPLY, _DIVIDE = int(Operation.MULTIPLY), int(Operation.DIVIDE)
-_MINIMUM, _MAXIMUM = int(Operation.MINIMUM), int(Operation.MAXIMUM)
-_LOG, _LOG1P, _SQRT = int(Operation.LOG), int(Operation.LOG1P), int(Operation.SQRT)
-_EXP, _SQUARE, _LOGIT = int(Operation.EXP), int(Operation.SQUARE), int(Operation.LOGIT)
-_LOGIT_SHARE = int(Operation.LOGIT_SHARE)
 
 #: Up to this count every possible value is weighed; a slice is as good where there are more.
 _LISTED = 32
@@ -42,90 +35,8 @@ _GROWTH, _SHRINKS = 64, 200
 _WIDTH_IN_MOVES = 2.5
 
 
-class ChainState(NamedTuple):
-    """What one chain holds besides its mechanisms' parameters.
-
-    Parameters
-    ----------
-    store : array
-        All that changes with unknown values, the arrays that programs read, and what the
-        mechanisms' log densities read of them.
-    eta, zeros_eta : array, dims (row,)
-        Linear predictors of all rows of the component.
-    coefficient : array, dims (read,)
-        What each column that reads an unknown value is multiplied by.
-    dispersion : array, dims (mechanism, 2)
-    cutpoints : array, dims (mechanism, cutpoint)
-    place : array, dims (cell,)
-        Unknown values on the scale that is sliced.
-    width, move : array, dims (cell,)
-        Of the slices, and how far the values move on average.
-    """
-
-    store: Floats
-    eta: Floats
-    zeros_eta: Floats
-    coefficient: Floats
-    dispersion: Floats
-    cutpoints: Floats
-    place: Floats
-    width: Floats
-    move: Floats
-
-
 @njit(error_model="numpy")
-def _column(store: Floats, reads: ReadParts, r: int, stack: Floats) -> float:
-    """Run the program of a column that reads an unknown value, at its row."""
-    top = 0
-    at = reads.place[r]
-    for k in range(reads.first[r], reads.last[r]):
-        operation = reads.operation[k]
-        if operation == _NUMBER:
-            stack[top] = reads.argument[k]
-            top += 1
-        elif operation == _DATA:
-            stack[top] = store[reads.source[k] + at]
-            top += 1
-        elif operation <= _MAXIMUM or operation == _LOGIT_SHARE:
-            top -= 1
-            a, b = stack[top - 1], stack[top]
-            if operation == _ADD:
-                a += b
-            elif operation == _SUBTRACT:
-                a -= b
-            elif operation == _MULTIPLY:
-                a *= b
-            elif operation == _DIVIDE:
-                a /= b
-            elif operation == _MINIMUM:
-                a = min(a, b)
-            elif operation == _MAXIMUM:
-                a = max(a, b)
-            else:
-                a = math.log((a + 0.5) / (b - a + 0.5)) if b > 0.0 else math.nan
-            stack[top - 1] = a
-        else:
-            a = stack[top - 1]
-            if operation == _LOG:
-                a = math.log(a) if a > 0.0 else math.nan
-            elif operation == _LOG1P:
-                a = math.log1p(a) if a > -1.0 else math.nan
-            elif operation == _SQRT:
-                a = math.sqrt(a) if a >= 0.0 else math.nan
-            elif operation == _EXP:
-                a = math.exp(a)
-            elif operation == _SQUARE:
-                a *= a
-            elif operation == _LOGIT:
-                a = math.log(a) - math.log1p(-a) if 0.0 < a < 1.0 else math.nan
-            else:
-                a = a / (a + reads.argument[k])
-            stack[top - 1] = a
-    return stack[0] - reads.shift[r]
-
-
-@njit(error_model="numpy")
-def _value(kind: int, s: float) -> float:
+def value_at(kind: int, s: float) -> float:
     """Return the outcome at a place of the sliced scale."""
     if kind == _POSITIVE:
         return math.exp(s)
@@ -150,7 +61,7 @@ def cell_density(
     kind = cells.kind[c]
     if kind == _COUNT and not 0.0 <= s < cells.high[c] + 1.0:
         return -math.inf
-    x = _value(kind, s)
+    x = value_at(kind, s)
     if not math.isfinite(x) or (kind == _POSITIVE and x <= 0.0):
         return -math.inf
     if kind == _SHARE and not 0.0 < x < 1.0:
@@ -169,10 +80,10 @@ def cell_density(
     )
     away, zeros_away = 0.0, 0.0
     for r in range(cells.reads[c], cells.reads[c + 1]):
-        column = _column(state.store, reads, r, stack)
-        if not math.isfinite(column):
+        entry, _ = column(state.store, reads, r, cells.value[c], stack)
+        if not math.isfinite(entry):
             return -math.inf
-        change = state.coefficient[r] * (column - state.store[reads.column[r]])
+        change = state.coefficient[r] * (entry - state.store[reads.column[r]])
         if reads.of_zeros[r]:
             zeros_away += change
         else:
@@ -197,12 +108,9 @@ def cell_density(
 
 
 @njit(error_model="numpy")
-def _move(
-    c: int, s: float, cells: CellParts, reads: ReadParts, state: ChainState, stack: Floats
-) -> None:
-    """Put an unknown value in its place: in the columns, linear predictors and outcomes."""
-    kind = cells.kind[c]
-    x = _value(kind, s)
+def put(c: int, s: float, cells: CellParts, state: ChainState) -> None:
+    """Put an unknown value in its place, among the values and the outcomes."""
+    x = value_at(cells.kind[c], s)
     store = state.store
     state.place[c] = s
     store[cells.value[c]] = x * cells.scale[c]
@@ -213,14 +121,23 @@ def _move(
         store[cells.log_rest[c]] = math.log1p(-x)
     if cells.distinct[c] >= 0:
         store[cells.distinct[c]] = x
+
+
+@njit(error_model="numpy")
+def _move(
+    c: int, s: float, cells: CellParts, reads: ReadParts, state: ChainState, stack: Floats
+) -> None:
+    """Put an unknown value in its place, in the columns and linear predictors too."""
+    put(c, s, cells, state)
+    store = state.store
     for r in range(cells.reads[c], cells.reads[c + 1]):
-        column = _column(store, reads, r, stack)
-        change = state.coefficient[r] * (column - store[reads.column[r]])
+        entry, _ = column(store, reads, r, cells.value[c], stack)
+        change = state.coefficient[r] * (entry - store[reads.column[r]])
         if reads.of_zeros[r]:
             state.zeros_eta[reads.row[r]] += change
         else:
             state.eta[reads.row[r]] += change
-        store[reads.column[r]] = column
+        store[reads.column[r]] = entry
 
 
 @njit(error_model="numpy")
@@ -258,9 +175,7 @@ def _sliced(
     stack: Floats,
 ) -> float:
     """Draw a value from the slice of its density under a random height."""
-    here: float = state.place[c]
-    if cells.kind[c] == _COUNT:
-        here = math.floor(here) + rng.random()
+    here = math.floor(state.place[c]) + rng.random()
     now = cell_density(c, here, cells, reads, rows, state, stack)
     height = now + math.log1p(-rng.random())
     width = state.width[c]
@@ -287,9 +202,9 @@ def _sliced(
 
 
 @njit(error_model="numpy")
-def _own_terms(c: int, cells: CellParts, rows: RowParts, s: float) -> float:
+def own_terms(c: int, cells: CellParts, s: float) -> float:
     """Return what the mechanism's log density leaves out of an unknown outcome's."""
-    x = _value(cells.kind[c], s)
+    x = value_at(cells.kind[c], s)
     if cells.kind[c] == _SHARE:
         return math.log(x) + math.log1p(-x)
     if cells.kind[c] == _COUNT:
@@ -298,8 +213,8 @@ def _own_terms(c: int, cells: CellParts, rows: RowParts, s: float) -> float:
     return 0.0
 
 
-def build_cell_sweep(version: int) -> Any:
-    """Compile the draw of all unknown values.
+def build_count_sweep(version: int) -> Any:
+    """Compile the draw of all unknown counts.
 
     Parameters
     ----------
@@ -315,17 +230,17 @@ def build_cell_sweep(version: int) -> Any:
         rows: RowParts,
         state: ChainState,
         tuned: int,
-    ) -> float:
-        """Draw every unknown value once.
+    ) -> None:
+        """Draw every unknown count once.
 
-        ``tuned`` counts the sweeps that may still change the slices' widths, -1 for none. The
-        result is what the mechanisms' log densities leave out of the joint one.
+        ``tuned`` counts the sweeps that may still change the slices' widths, -1 for none.
         """
-        stack = np.empty(reads.deepest)
-        result = 0.0 * version
+        stack = np.empty((2, reads.deepest + 0 * version))
         for c in range(cells.kind.size):
+            if cells.kind[c] != _COUNT:
+                continue
             before = state.place[c]
-            if cells.kind[c] == _COUNT and cells.high[c] <= _LISTED:
+            if cells.high[c] <= _LISTED:
                 there = _listed(rng, c, cells, reads, rows, state, stack)
             else:
                 there = _sliced(rng, c, cells, reads, rows, state, stack)
@@ -333,9 +248,7 @@ def build_cell_sweep(version: int) -> Any:
                 rate = 1.0 / (1.0 + min(tuned, 50))
                 state.move[c] += rate * (abs(there - before) - state.move[c])
                 if tuned >= 10 and state.move[c] > 0.0:
-                    state.width[c] = _WIDTH_IN_MOVES * state.move[c]
+                    state.width[c] = max(1.0, _WIDTH_IN_MOVES * state.move[c])
             _move(c, there, cells, reads, state, stack)
-            result += _own_terms(c, cells, rows, there)
-        return result
 
     return sweep

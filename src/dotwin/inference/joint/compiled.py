@@ -13,36 +13,32 @@ __all__ = ["Kernels", "kernels"]
 
 
 class Kernels(NamedTuple):
-    """The three steps of a sweep.
+    """The steps of a sweep.
 
     Parameters
     ----------
+    listed : function
+        Makes the list of what the mechanisms of a block read.
     transition : compiled function
-        Moves a mechanism's parameters.
-    refresh : compiled function
-        Brings what the unknown values are drawn with up to these parameters.
+        Moves a block: parameters and continuous unknown values.
     sweep : compiled function
-        Draws every unknown value.
+        Draws every unknown count.
     """
 
+    listed: Any
     transition: Any
-    refresh: Any
     sweep: Any
 
 
 @cache
 def kernels() -> Kernels:
     """Return the kernels; they are compiled once per machine, later processes read them."""
-    from dotwin.inference.joint.cell_kernels import build_cell_sweep
+    from dotwin.inference.joint.cell_kernels import build_count_sweep
+    from dotwin.inference.joint.density_kernels import build_parts_list
     from dotwin.inference.joint.hamiltonian import build_transition
-    from dotwin.inference.joint.mechanism_kernels import build_refresh
 
     version = _version()
-    return Kernels(
-        build_transition(version),
-        build_refresh(version),
-        build_cell_sweep(version),
-    )
+    return Kernels(build_parts_list(version), build_transition(version), build_count_sweep(version))
 
 
 def _version() -> int:

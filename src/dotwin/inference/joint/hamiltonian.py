@@ -1,4 +1,4 @@
-"""No-U-turn steps of one mechanism's parameters, with adaptation, compiled.
+"""No-U-turn steps of parameters and unknown values, with adaptation, compiled.
 
 The sampler of Hoffman and Gelman (2014, JMLR 15:1593-1623) with multinomial choice along the
 trajectory (Betancourt 2017, arXiv 1701.02434). Trees are grown without recursion: of the left
@@ -15,8 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dotwin.inference.nuts.kernels import log_density
-from dotwin.inference.nuts.parts import Parts
+from dotwin.inference.joint.density_kernels import Block, block_density
 
 __all__ = ["Adaptation", "build_transition", "new_adaptation", "phases"]
 
@@ -29,8 +28,6 @@ _DEEPEST = 10
 _DIVERGED = 1000.0
 #: Dual averaging as in Hoffman and Gelman (2014): shrinkage, steadiness, and how fast it forgets.
 _GAMMA, _STEADY, _KAPPA = 0.05, 10.0, 0.75
-#: A window's variances are drawn towards this, as if it had been seen so many times more.
-_VARIANCE, _TIMES = 1e-3, 5.0
 
 #: What adaptation does at a step.
 _KEEP, _STEP_SIZE, _WINDOW, _WINDOW_ENDS = 0, 1, 2, 3
@@ -56,10 +53,10 @@ class Adaptation(NamedTuple):
     numbers: Floats
 
 
-def new_adaptation(size: int) -> Adaptation:
-    """Start adaptation of so many elements."""
+def new_adaptation(spread: Floats) -> Adaptation:
+    """Start adaptation where elements are thought to spread so far, dims (element,)."""
     numbers = np.array([0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-    return Adaptation(np.ones(size), np.zeros(size), np.zeros(size), numbers)
+    return Adaptation(spread**2, np.zeros(spread.size), np.zeros(spread.size), numbers)
 
 
 def phases(tune: int) -> Integers:
@@ -107,25 +104,32 @@ def _leap(
     point: Floats,
     momentum: Floats,
     gradient: Floats,
-    parts: Parts,
+    parts: Any,
+    block: Block,
     variance: Floats,
     step: float,
-) -> tuple[float, float]:
-    """Move one leapfrog step; return the log density and the energy."""
+) -> float:
+    """Move one leapfrog step; return the energy."""
     for j in range(point.size):
         momentum[j] += 0.5 * step * gradient[j]
         point[j] += step * variance[j] * momentum[j]
-    value = log_density(point, parts, gradient)
+    value = block_density(point, parts, block, gradient)
     kinetic = 0.0
     for j in range(point.size):
         momentum[j] += 0.5 * step * gradient[j]
         kinetic += momentum[j] * momentum[j] * variance[j]
-    return value, 0.5 * kinetic - value
+    return 0.5 * kinetic - value
 
 
 @njit(error_model="numpy")
 def _first_step(
-    rng: Any, point: Floats, gradient: Floats, parts: Parts, variance: Floats, value: float
+    rng: Any,
+    point: Floats,
+    gradient: Floats,
+    parts: Any,
+    block: Block,
+    variance: Floats,
+    value: float,
 ) -> float:
     """Find a step size at which about half of the energy error is accepted."""
     step, direction = 0.1, 0.0
@@ -135,7 +139,7 @@ def _first_step(
         for j in range(p.size):
             p[j] = rng.standard_normal() / math.sqrt(variance[j])
             kinetic += p[j] * p[j] * variance[j]
-        _, energy = _leap(q, p, g, parts, variance, step)
+        energy = _leap(q, p, g, parts, block, variance, step)
         error = energy - (0.5 * kinetic - value)
         way = 1.0 if error < 0.22 else -1.0
         if direction == 0.0:
@@ -159,19 +163,20 @@ def build_transition(version: int) -> Any:
     def transition(
         rng: Any,
         point: Floats,
-        parts: Parts,
+        parts: Any,
+        block: Block,
         adaptation: Adaptation,
         phase: int,
         target: float,
         out: Floats,
-    ) -> float:
+    ) -> None:
         """Move a point once; ``out`` takes energy, divergence, depth, steps and step size."""
         n = point.size
         variance, numbers = adaptation.variance, adaptation.numbers
         gradient = np.empty(n)
-        value = log_density(point, parts, gradient) + 0.0 * version
+        value = block_density(point, parts, block, gradient) + 0.0 * version
         if numbers[6] == 0.0:
-            numbers[0] = _first_step(rng, point, gradient, parts, variance, value)
+            numbers[0] = _first_step(rng, point, gradient, parts, block, variance, value)
             numbers[3] = math.log(10.0 * numbers[0])
             numbers[6] = 1.0
         step = numbers[0]
@@ -188,7 +193,7 @@ def build_transition(version: int) -> Any:
         for side in range(2):
             ends[side, 0], ends[side, 1], ends[side, 2] = point, momentum, gradient
         total = momentum.copy()
-        log_weight, energy, chosen_value = 0.0, start_energy, value
+        log_weight, energy = 0.0, start_energy
         kept_momenta, kept_totals = np.empty((_DEEPEST, n)), np.empty((_DEEPEST, n))
         candidate = np.empty(n)
         new_total = np.empty(n)
@@ -198,10 +203,10 @@ def build_transition(version: int) -> Any:
             side = 1 if rng.random() < 0.5 else 0
             signed = step if side == 1 else -step
             q, p, g = ends[side, 0], ends[side, 1], ends[side, 2]
-            new_weight, new_energy, new_value, turned = -math.inf, 0.0, 0.0, False
+            new_weight, new_energy, turned = -math.inf, 0.0, False
             new_total[:] = 0.0
             for leaf in range(2**depth):
-                here, here_energy = _leap(q, p, g, parts, variance, signed)
+                here_energy = _leap(q, p, g, parts, block, variance, signed)
                 steps += 1
                 error = here_energy - start_energy
                 if not error <= _DIVERGED:
@@ -211,7 +216,7 @@ def build_transition(version: int) -> Any:
                 new_weight = _log_add(new_weight, -error)
                 if math.log(1.0 - rng.random()) < -error - new_weight:
                     candidate[:] = q
-                    new_energy, new_value = here_energy, here
+                    new_energy = here_energy
                 new_total += p
                 # Ones among the bits but the last say how many left halves are open.
                 most, bits = 0, leaf >> 1
@@ -238,7 +243,7 @@ def build_transition(version: int) -> Any:
             # The farther half is favoured.
             if math.log(1.0 - rng.random()) < new_weight - log_weight:
                 point[:] = candidate
-                energy, chosen_value = new_energy, new_value
+                energy = new_energy
             log_weight = _log_add(log_weight, new_weight)
             total += new_total
             depth += 1
@@ -265,7 +270,8 @@ def build_transition(version: int) -> Any:
             count = numbers[5]
             for j in range(n):
                 seen = adaptation.squares[j] / max(count - 1.0, 1.0)
-                variance[j] = (count * seen + _TIMES * _VARIANCE) / (count + _TIMES)
+                if seen > 0.0:
+                    variance[j] = seen
             adaptation.mean[:] = 0.0
             adaptation.squares[:] = 0.0
             numbers[1], numbers[2], numbers[4], numbers[5] = 0.0, 0.0, 0.0, 0.0
@@ -278,6 +284,7 @@ def build_transition(version: int) -> Any:
             steps,
             step,
         )
-        return chosen_value
+        # The state is left as the chosen point has it.
+        block_density(point, parts, block, gradient)
 
     return transition

@@ -21,7 +21,7 @@ from dotwin.inference.nuts.special import (
 )
 from dotwin.inference.nuts.truncation import log_at_least, log_zero
 
-__all__ = ["outcome_density", "row_density"]
+__all__ = ["outcome_density", "outcome_slope", "row_density"]
 
 Floats = NDArray[np.float64]
 
@@ -150,3 +150,22 @@ def outcome_density(
     elif family in (_BINOMIAL, _BETA_BINOMIAL):
         value -= math.lgamma(y + 1.0) + math.lgamma(trials - y + 1.0)
     return value
+
+
+@njit(error_model="numpy")
+def outcome_slope(family: int, y: float, eta: float, d: float, nu: float) -> float:
+    """Return the derivative of `outcome_density` of a continuous outcome on its own scale."""
+    if family == _NORMAL:
+        return -(y - eta) / (d * d)
+    if family == _NORMAL_LOG:
+        return -(y - exp(eta)) / (d * d)
+    if family == _STUDENT_T:
+        z = (y - eta) / d
+        return -(nu + 1.0) * z / ((nu + z * z) * d)
+    if family == _GAMMA:
+        return d * (1.0 - y * exp(-eta))
+    e = exp(-abs(eta))
+    large, small = 1.0 / (1.0 + e), e / (1.0 + e)
+    p = large if eta > 0.0 else small
+    q = small if eta > 0.0 else large
+    return d * (p * (1.0 - y) - q * y)

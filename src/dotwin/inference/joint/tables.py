@@ -23,6 +23,7 @@ __all__ = [
     "CellKind",
     "CellParts",
     "Mechanism",
+    "MechanismParts",
     "ReadParts",
     "RowParts",
     "Tables",
@@ -154,6 +155,32 @@ class RowParts(NamedTuple):
     cutpoints: Integers
 
 
+class MechanismParts(NamedTuple):
+    """Where each mechanism's rows lie, and what its columns that read unknown values belong to.
+
+    Parameters
+    ----------
+    row, zeros_row : int array, dims (mechanism,)
+        Its first row, and the first of its second predictor.
+    inflated : bool array, dims (mechanism,)
+        Whether the second predictor mixes zeros into the same rows.
+    starts : int array, dims (mechanism + 1,)
+        Of its reads among those below.
+    reads, element : int array, dims (read,)
+        Reads by mechanism, and the free element of each column's coefficient.
+    effects : int array, dims (level, read)
+        Effects that the column's slope adds, or -1.
+    """
+
+    row: Integers
+    zeros_row: Integers
+    inflated: Bools
+    starts: Integers
+    reads: Integers
+    element: Integers
+    effects: Integers
+
+
 @dataclass(frozen=True, eq=False)
 class Mechanism:
     """One mechanism of a component.
@@ -161,26 +188,11 @@ class Mechanism:
     Parameters
     ----------
     layout : Layout
-    rows, zeros_rows : slice
-        Its rows, and those of its second predictor.
-    inflated : bool
-        Whether the second predictor mixes zeros into the same rows.
-    reads : int array, dims (read of it,)
-    element : int array, dims (read of it,)
-        The free element of the column's coefficient.
-    effects : int array, dims (level, read of it)
-        Effects that its slope adds, or -1.
     places : dict of str to int
         Where the store holds each array that changes.
     """
 
     layout: Layout
-    rows: slice
-    zeros_rows: slice
-    inflated: bool
-    reads: Integers
-    element: Integers
-    effects: Integers
     places: Mapping[str, int]
 
     def parts(self, store: Floats) -> Parts:
@@ -211,6 +223,7 @@ class Tables:
     Parameters
     ----------
     mechanisms : list of Mechanism
+    of_mechanisms : MechanismParts
     cells : CellParts
     reads : ReadParts
     rows : RowParts
@@ -223,6 +236,7 @@ class Tables:
     """
 
     mechanisms: list[Mechanism]
+    of_mechanisms: MechanismParts
     cells: CellParts
     reads: ReadParts
     rows: RowParts
@@ -325,11 +339,9 @@ def build_tables(component: Component) -> Tables:
             )
     found.sort(key=lambda r: (r.cell, r.row))
     reads, starts = _read_parts(found, programs, cells.kind.size, shape)
-    mechanisms = [
-        _mechanism(m, layout, places[m], blocks[m], found) for m, layout in enumerate(layouts)
-    ]
     return Tables(
-        mechanisms=mechanisms,
+        mechanisms=[Mechanism(*pair) for pair in zip(layouts, places, strict=True)],
+        of_mechanisms=_mechanism_parts(blocks, found),
         cells=cells._replace(reads=starts),
         reads=reads,
         rows=rows,
@@ -623,21 +635,21 @@ def _read_parts(
     return parts, starts
 
 
-def _mechanism(
-    m: int, layout: Layout, places: Mapping[str, int], block: _Block, found: list[_Read]
-) -> Mechanism:
-    own = [k for k, one in enumerate(found) if one.mechanism == m]
-    levels = max((len(found[k].effects) for k in own), default=0)
-    effects = np.full((levels, len(own)), -1, dtype=np.int64)
-    for position, k in enumerate(own):
+def _mechanism_parts(blocks: list[_Block], found: list[_Read]) -> MechanismParts:
+    def integers(values: list[int]) -> Integers:
+        return np.array(values, dtype=np.int64)
+
+    order = sorted(range(len(found)), key=lambda k: found[k].mechanism)
+    effects = np.full((max((len(r.effects) for r in found), default=0), len(found)), -1)
+    for position, k in enumerate(order):
         effects[: len(found[k].effects), position] = found[k].effects
-    return Mechanism(
-        layout=layout,
-        rows=block.rows,
-        zeros_rows=block.zeros_rows,
-        inflated=block.inflated,
-        reads=np.array(own, dtype=np.int64),
-        element=np.array([found[k].element for k in own], dtype=np.int64),
-        effects=effects,
-        places=places,
+    of = [found[k].mechanism for k in order]
+    return MechanismParts(
+        row=integers([block.rows.start for block in blocks]),
+        zeros_row=integers([block.zeros_rows.start for block in blocks]),
+        inflated=np.array([block.inflated for block in blocks], dtype=bool),
+        starts=np.searchsorted(of, np.arange(len(blocks) + 1)).astype(np.int64),
+        reads=integers(order),
+        element=integers([found[k].element for k in order]),
+        effects=effects.astype(np.int64),
     )

@@ -27,7 +27,7 @@ from dotwin.inference.nuts.truncation import (
     truncate_student_t,
 )
 
-__all__ = ["build_log_density", "log_density"]
+__all__ = ["build_log_density", "log_density", "log_density_by_row"]
 
 Floats = NDArray[np.float64]
 
@@ -139,11 +139,24 @@ def _ends(part: ResponseParts, values: Floats, by_value: Floats) -> float:
 
 
 @njit(nogil=True, error_model="numpy")
-def log_density(point: Floats, parts: Parts, gradient: Floats) -> float:
-    """Return the log density at an unconstrained point, and fill in its gradient."""
+def log_density_by_row(
+    point: Floats,
+    parts: Parts,
+    gradient: Floats,
+    values: Floats,
+    effects: Floats,
+    eta: Floats,
+    slope: Floats,
+    zeros_eta: Floats,
+    zeros_slope: Floats,
+) -> float:
+    """Return the log density at an unconstrained point, and fill in its gradient.
+
+    Single elements, effects, the linear predictors of all rows and the slopes in them are filled
+    in too.
+    """
     free = parts.free
     elements = free.code.size
-    values = np.empty(elements)
     jacobian = np.ones(elements)
     by_value = np.zeros(elements)
     result = parts.constant
@@ -151,19 +164,12 @@ def log_density(point: Floats, parts: Parts, gradient: Floats) -> float:
     if free.cutpoints:
         result += fill_cutpoints(point, free, values, by_value)
     raw = point[elements:]
-    weights = parts.effects.weight
-    paths = parts.effects.walk_size.size
-    effects = np.empty(raw.size + paths)
-    by_effect = np.zeros(raw.size + paths)
-    scales = np.empty(weights.size)
+    by_effect = np.zeros(effects.size)
+    scales = np.empty(parts.effects.weight.size)
     fill_effects(raw, parts.effects, values, effects, scales)
 
-    rows_main = parts.main.starts[-1]
-    rows_second = parts.second.starts[-1]
-    eta, slope = np.empty(rows_main), np.empty(rows_main)
-    zeros_eta, zeros_slope = np.empty(rows_second), np.empty(rows_second)
     predict(parts.main, values, effects, eta)
-    if rows_second:
+    if zeros_eta.size:
         predict(parts.second, values, effects, zeros_eta)
     result += _respond(
         parts.response,
@@ -179,7 +185,7 @@ def log_density(point: Floats, parts: Parts, gradient: Floats) -> float:
     if parts.response.ends[0] >= 0 or parts.response.ends[1] >= 0:
         result += _ends(parts.response, values, by_value)
     return_predictor(parts.main, slope, by_value, by_effect)
-    if rows_second:
+    if zeros_eta.size:
         return_predictor(parts.second, zeros_slope, by_value, by_effect)
 
     result += return_effects(
@@ -197,6 +203,24 @@ def log_density(point: Floats, parts: Parts, gradient: Floats) -> float:
     if free.cutpoints:
         return_cutpoints(point, free, by_value, gradient)
     return result
+
+
+@njit(nogil=True, error_model="numpy")
+def log_density(point: Floats, parts: Parts, gradient: Floats) -> float:
+    """Return the log density at an unconstrained point, and fill in its gradient."""
+    elements = parts.free.code.size
+    rows, zeros_rows = parts.main.starts[-1], parts.second.starts[-1]
+    return log_density_by_row(
+        point,
+        parts,
+        gradient,
+        np.empty(elements),
+        np.empty(point.size - elements + parts.effects.walk_size.size),
+        np.empty(rows),
+        np.empty(rows),
+        np.empty(zeros_rows),
+        np.empty(zeros_rows),
+    )
 
 
 def build_log_density(version: int) -> Any:
