@@ -98,9 +98,7 @@ def component(family: str, *, readers: bool = True, seed: int = 1) -> Component:
     )
     values = np.asarray(draw(rng, n), dtype=float)
     frame["x"] = np.where(rng.random(n) < 0.25, np.nan, values)
-    indicators: dict[str, Any] = {
-        name: {"domain": "context"} for name in given
-    }
+    indicators: dict[str, Any] = {name: {"domain": "context"} for name in given}
     indicators["x"] = {
         "domain": "workforce",
         "missing": "impute",

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dotwin.inference.joint.column_kernels import column
-from dotwin.inference.joint.row_kernels import outcome_density, row_density
+from dotwin.inference.joint.row_kernels import count_density, row_density
 from dotwin.inference.joint.state import ChainState
 from dotwin.inference.joint.tables import CellKind, CellParts, ReadParts, RowParts
 
@@ -57,21 +57,16 @@ def cell_density(
     state: ChainState,
     stack: Floats,
 ) -> float:
-    """Log density of one unknown value at a place, given all else."""
-    kind = cells.kind[c]
-    if kind == _COUNT and not 0.0 <= s < cells.high[c] + 1.0:
+    """Log density of one unknown count at a place, given all else."""
+    if not 0.0 <= s < cells.high[c] + 1.0:
         return -math.inf
-    x = value_at(kind, s)
-    if not math.isfinite(x) or (kind == _POSITIVE and x <= 0.0):
-        return -math.inf
-    if kind == _SHARE and not 0.0 < x < 1.0:
-        return -math.inf
-    state.store[cells.value[c]] = x * cells.scale[c]
+    x = math.floor(s)
+    state.store[cells.value[c]] = x
     own = cells.row[c]
     mechanism = rows.mechanism[own]
-    result = outcome_density(
+    result = count_density(
         rows.family[own],
-        s if cells.log_outcome[c] else x,
+        x,
         state.eta[own],
         rows.trials[own],
         state.dispersion[mechanism, 0],
@@ -80,7 +75,18 @@ def cell_density(
     )
     away, zeros_away = 0.0, 0.0
     for r in range(cells.reads[c], cells.reads[c + 1]):
-        entry, _ = column(state.store, reads, r, cells.value[c], stack)
+        entry, _ = column(
+            state.store,
+            reads.operation,
+            reads.source,
+            reads.argument,
+            reads.first[r],
+            reads.last[r],
+            reads.place[r],
+            cells.value[c],
+            stack,
+        )
+        entry -= reads.shift[r]
         if not math.isfinite(entry):
             return -math.inf
         change = state.coefficient[r] * (entry - state.store[reads.column[r]])
@@ -131,7 +137,18 @@ def _move(
     put(c, s, cells, state)
     store = state.store
     for r in range(cells.reads[c], cells.reads[c + 1]):
-        entry, _ = column(store, reads, r, cells.value[c], stack)
+        entry, _ = column(
+            store,
+            reads.operation,
+            reads.source,
+            reads.argument,
+            reads.first[r],
+            reads.last[r],
+            reads.place[r],
+            cells.value[c],
+            stack,
+        )
+        entry -= reads.shift[r]
         change = state.coefficient[r] * (entry - store[reads.column[r]])
         if reads.of_zeros[r]:
             state.zeros_eta[reads.row[r]] += change
@@ -230,11 +247,13 @@ def build_count_sweep(version: int) -> Any:
         rows: RowParts,
         state: ChainState,
         tuned: int,
-    ) -> None:
+    ) -> float:
         """Draw every unknown count once.
 
-        ``tuned`` counts the sweeps that may still change the slices' widths, -1 for none.
+        ``tuned`` counts the sweeps that may still change the slices' widths, -1 for none. The
+        result is what the mechanisms' log densities leave out of the counts' own.
         """
+        result = 0.0
         stack = np.empty((2, reads.deepest + 0 * version))
         for c in range(cells.kind.size):
             if cells.kind[c] != _COUNT:
@@ -250,5 +269,7 @@ def build_count_sweep(version: int) -> Any:
                 if tuned >= 10 and state.move[c] > 0.0:
                     state.width[c] = max(1.0, _WIDTH_IN_MOVES * state.move[c])
             _move(c, there, cells, reads, state, stack)
+            result += own_terms(c, cells, there)
+        return result
 
     return sweep

@@ -63,6 +63,8 @@ class Chain:
         self.points = [self._start(block) for block in self.blocks]
         self._adaptations = [new_adaptation(self._spread(block)) for block in self.blocks]
         self._out = np.zeros((len(groups), len(STATISTICS)))
+        #: What the mechanisms' log densities leave out of the counts as they are.
+        self._left_out = 0.0
         self._counts = bool((tables.cells.kind == CellKind.COUNT).any())
         self.kept = [np.empty((settings.draws, point.size)) for point in self.points]
         self.values = np.empty((settings.draws, tables.place.size))
@@ -119,12 +121,13 @@ class Chain:
             self._compiled.transition(
                 self._rng, point, parts, block, adaptation, phase, self._target, out
             )
+        energy, diverged, _, steps, _ = self._out.sum(axis=0)
+        energy -= self._left_out
         if self._counts:
             tables = self._tables
-            self._compiled.sweep(
+            self._left_out = self._compiled.sweep(
                 self._rng, tables.cells, tables.reads, tables.rows, self.state, tuned
             )
-        energy, diverged, _, steps, _ = self._out.sum(axis=0)
         # Of several blocks the deepest tree and the shortest step are told.
         depth, step = self._out[:, 2].max(), self._out[:, 4].min()
         return np.array([energy, diverged, depth, steps, step])

@@ -9,11 +9,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dotwin.inference.joint.programs import Operation
-from dotwin.inference.joint.tables import ReadParts
 
 __all__ = ["column"]
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 _NUMBER, _DATA = int(Operation.NUMBER), int(Operation.DATA)
 _ADD, _SUBTRACT = int(Operation.ADD), int(Operation.SUBTRACT)
@@ -69,15 +69,27 @@ def _of_one(operation: int, a: float, by_a: float, argument: float) -> tuple[flo
 
 @njit(error_model="numpy")
 def column(
-    store: Floats, reads: ReadParts, r: int, unknown: int, stack: Floats
+    store: Floats,
+    operation: Integers,
+    source: Integers,
+    argument: Floats,
+    first: int,
+    last: int,
+    place: int,
+    unknown: int,
+    stack: Floats,
 ) -> tuple[float, float]:
-    """Run the program of a column at the row of a read.
+    """Run the program of a column at one row.
 
     Parameters
     ----------
     store : array
-    reads : ReadParts
-    r : int
+    operation, source, argument : array, dims (operation,)
+        Of `dotwin.inference.joint.tables.ReadParts`; whole structures would be copied by each call.
+    first, last : int
+        The column's operations.
+    place : int
+        The row's place among units and periods.
     unknown : int
         Where the store holds the unknown value in which the slope is taken.
     stack : array, dims (2, deepest)
@@ -85,25 +97,25 @@ def column(
     Returns
     -------
     (float, float)
-        The column's entry, and its slope in the unknown value.
+        The column's entry before a unit's mean is taken off, and its slope in the unknown value.
     """
     top = 0
-    for k in range(reads.first[r], reads.last[r]):
-        operation = reads.operation[k]
-        if operation == _NUMBER:
-            stack[0, top], stack[1, top] = reads.argument[k], 0.0
+    for k in range(first, last):
+        code = operation[k]
+        if code == _NUMBER:
+            stack[0, top], stack[1, top] = argument[k], 0.0
             top += 1
-        elif operation == _DATA:
-            at = reads.source[k] + reads.place[r]
+        elif code == _DATA:
+            at = source[k] + place
             stack[0, top], stack[1, top] = store[at], 1.0 if at == unknown else 0.0
             top += 1
-        elif operation <= _MAXIMUM or operation == _LOGIT_SHARE:
+        elif code <= _MAXIMUM or code == _LOGIT_SHARE:
             top -= 1
             stack[0, top - 1], stack[1, top - 1] = _of_two(
-                operation, stack[0, top - 1], stack[1, top - 1], stack[0, top], stack[1, top]
+                code, stack[0, top - 1], stack[1, top - 1], stack[0, top], stack[1, top]
             )
         else:
             stack[0, top - 1], stack[1, top - 1] = _of_one(
-                operation, stack[0, top - 1], stack[1, top - 1], reads.argument[k]
+                code, stack[0, top - 1], stack[1, top - 1], argument[k]
             )
-    return stack[0, 0] - reads.shift[r], stack[1, 0]
+    return stack[0, 0], stack[1, 0]

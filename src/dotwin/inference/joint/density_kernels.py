@@ -71,7 +71,7 @@ def _family_parameter(part: ResponseParts, which: int, values: Floats) -> float:
 
 @njit(error_model="numpy")
 def _place_cells(point: Floats, block: Block) -> bool:
-    """Put the point's unknown values in their places; say whether all that reads them is defined."""
+    """Put the point's unknown values in their places; say whether all readings are defined."""
     cells, reads, state = block.cells, block.reads, block.state
     stack = np.empty((2, reads.deepest))
     at = block.first[-1]
@@ -86,7 +86,18 @@ def _place_cells(point: Floats, block: Block) -> bool:
     for k in range(block.cell.size):
         c = block.cell[k]
         for r in range(cells.reads[c], cells.reads[c + 1]):
-            entry, slope = column(state.store, reads, r, cells.value[c], stack)
+            entry, slope = column(
+                state.store,
+                reads.operation,
+                reads.source,
+                reads.argument,
+                reads.first[r],
+                reads.last[r],
+                reads.place[r],
+                cells.value[c],
+                stack,
+            )
+            entry -= reads.shift[r]
             if not math.isfinite(entry):
                 return False
             state.store[reads.column[r]] = entry

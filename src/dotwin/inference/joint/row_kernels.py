@@ -21,7 +21,7 @@ from dotwin.inference.nuts.special import (
 )
 from dotwin.inference.nuts.truncation import log_at_least, log_zero
 
-__all__ = ["outcome_density", "outcome_slope", "row_density"]
+__all__ = ["count_density", "outcome_slope", "row_density"]
 
 Floats = NDArray[np.float64]
 
@@ -132,29 +132,25 @@ def row_density(
 
 
 @njit(error_model="numpy")
-def outcome_density(
+def count_density(
     family: int, y: float, eta: float, trials: float, d: float, nu: float, cutpoints: Floats
 ) -> float:
-    """Log density of an outcome where it is unknown, up to what it does not change.
-
-    Positive outcomes are on the log scale and shares on the logit scale: the density is that of
-    the log (of a lognormal, ``y`` is the log itself) or the logit.
-    """
-    value = _of_predictor(family, y, eta, trials, d, nu, cutpoints)
-    if family == _GAMMA:
-        value += d * math.log(y)
-    elif family == _POISSON:
-        value -= math.lgamma(y + 1.0)
-    elif family == _NEGATIVE_BINOMIAL:
-        value += log_rising_over_power(d, y)[0] - math.lgamma(y + 1.0)
+    """Log probability of an unknown count, up to what it does not change."""
+    value = _of_predictor(family, y, eta, trials, d, nu, cutpoints) - math.lgamma(y + 1.0)
+    if family == _NEGATIVE_BINOMIAL:
+        value += log_rising_over_power(d, y)[0]
     elif family in (_BINOMIAL, _BETA_BINOMIAL):
-        value -= math.lgamma(y + 1.0) + math.lgamma(trials - y + 1.0)
+        value -= math.lgamma(trials - y + 1.0)
     return value
 
 
 @njit(error_model="numpy")
 def outcome_slope(family: int, y: float, eta: float, d: float, nu: float) -> float:
-    """Return the derivative of `outcome_density` of a continuous outcome on its own scale."""
+    """Return the derivative of the log density of a continuous outcome in the outcome.
+
+    A positive outcome is taken on the log scale and a share on the logit scale: the density is that
+    of the log (of a lognormal, ``y`` is the log itself) or of the logit.
+    """
     if family == _NORMAL:
         return -(y - eta) / (d * d)
     if family == _NORMAL_LOG:
