@@ -16,9 +16,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dotwin.inference.joint.column_kernels import column
+from dotwin.inference.joint.parts import CellKind, CellParts, ReadParts, RowParts
 from dotwin.inference.joint.row_kernels import count_density, row_density
 from dotwin.inference.joint.state import ChainState
-from dotwin.inference.joint.tables import CellKind, CellParts, ReadParts, RowParts
 
 __all__ = ["build_count_sweep", "cell_density", "own_terms", "put", "value_at"]
 
@@ -159,7 +159,7 @@ def _move(
 
 @njit(error_model="numpy")
 def _listed(
-    rng: Any,
+    rng: np.random.Generator,
     c: int,
     cells: CellParts,
     reads: ReadParts,
@@ -183,7 +183,7 @@ def _listed(
 
 @njit(error_model="numpy")
 def _sliced(
-    rng: Any,
+    rng: np.random.Generator,
     c: int,
     cells: CellParts,
     reads: ReadParts,
@@ -192,7 +192,7 @@ def _sliced(
     stack: Floats,
 ) -> float:
     """Draw a value from the slice of its density under a random height."""
-    here = math.floor(state.place[c]) + rng.random()
+    here: float = math.floor(state.place[c]) + rng.random()
     now = cell_density(c, here, cells, reads, rows, state, stack)
     height = now + math.log1p(-rng.random())
     width = state.width[c]
@@ -208,7 +208,7 @@ def _sliced(
             break
         high += width
     for _ in range(_SHRINKS):
-        there = low + (high - low) * rng.random()
+        there: float = low + (high - low) * rng.random()
         if cell_density(c, there, cells, reads, rows, state, stack) > height:
             return there
         if there < here:
@@ -241,7 +241,7 @@ def build_count_sweep(version: int) -> Any:
 
     @njit(cache=True, nogil=True, error_model="numpy")
     def sweep(
-        rng: Any,
+        rng: np.random.Generator,
         cells: CellParts,
         reads: ReadParts,
         rows: RowParts,

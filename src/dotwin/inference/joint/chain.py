@@ -12,11 +12,12 @@ from dotwin.inference.engine import Settings
 from dotwin.inference.joint.compiled import Kernels
 from dotwin.inference.joint.density_kernels import Block
 from dotwin.inference.joint.hamiltonian import new_adaptation, phases
+from dotwin.inference.joint.parts import CellKind
 from dotwin.inference.joint.state import new_state
-from dotwin.inference.joint.tables import CellKind, Tables
+from dotwin.inference.joint.tables import Tables
 from dotwin.inference.nuts.elements import JITTER
 
-__all__ = ["STATISTICS", "Chain"]
+__all__ = ["STATISTICS", "Chain", "statistics_of"]
 
 Floats = NDArray[np.float64]
 

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from dotwin.inference.joint.cell_kernels import own_terms, put, value_at
 from dotwin.inference.joint.column_kernels import column
-from dotwin.inference.joint.row_kernels import outcome_slope
-from dotwin.inference.joint.state import ChainState
-from dotwin.inference.joint.tables import (
+from dotwin.inference.joint.parts import (
     CellKind,
     CellParts,
     MechanismParts,
     ReadParts,
     RowParts,
 )
+from dotwin.inference.joint.row_kernels import outcome_slope
+from dotwin.inference.joint.state import ChainState
 from dotwin.inference.nuts.kernels import log_density_by_row
 from dotwin.inference.nuts.parts import Natural, ResponseParts
 

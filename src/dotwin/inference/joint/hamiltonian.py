@@ -123,7 +123,7 @@ def _leap(
 
 @njit(error_model="numpy")
 def _first_step(
-    rng: Any,
+    rng: np.random.Generator,
     point: Floats,
     gradient: Floats,
     parts: Any,
@@ -161,7 +161,7 @@ def build_transition(version: int) -> Any:
 
     @njit(cache=True, nogil=True, error_model="numpy")
     def transition(
-        rng: Any,
+        rng: np.random.Generator,
         point: Floats,
         parts: Any,
         block: Block,
