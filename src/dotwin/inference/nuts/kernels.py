@@ -27,7 +27,7 @@ from dotwin.inference.nuts.truncation import (
     truncate_student_t,
 )
 
-__all__ = ["build_log_density", "log_density", "log_density_by_row"]
+__all__ = ["build_log_density", "build_row_density", "log_density", "log_density_by_row"]
 
 Floats = NDArray[np.float64]
 
@@ -139,6 +139,41 @@ def _ends(part: ResponseParts, values: Floats, by_value: Floats) -> float:
 
 
 @njit(nogil=True, error_model="numpy")
+def rows_by_predictor(
+    values: Floats,
+    effects: Floats,
+    parts: Parts,
+    eta: Floats,
+    slope: Floats,
+    zeros_eta: Floats,
+    zeros_slope: Floats,
+    by_value: Floats,
+    by_effect: Floats,
+) -> float:
+    """Return the log density of all rows, and add its gradient in single elements and effects."""
+    predict(parts.main, values, effects, eta)
+    if zeros_eta.size:
+        predict(parts.second, values, effects, zeros_eta)
+    result = _respond(
+        parts.response,
+        eta,
+        zeros_eta,
+        values,
+        parts.free.first_cutpoint,
+        parts.free.cutpoints,
+        slope,
+        zeros_slope,
+        by_value,
+    )
+    if parts.response.ends[0] >= 0 or parts.response.ends[1] >= 0:
+        result += _ends(parts.response, values, by_value)
+    return_predictor(parts.main, slope, by_value, by_effect)
+    if zeros_eta.size:
+        return_predictor(parts.second, zeros_slope, by_value, by_effect)
+    return result
+
+
+@njit(nogil=True, error_model="numpy")
 def log_density_by_row(
     point: Floats,
     parts: Parts,
@@ -168,26 +203,9 @@ def log_density_by_row(
     scales = np.empty(parts.effects.weight.size)
     fill_effects(raw, parts.effects, values, effects, scales)
 
-    predict(parts.main, values, effects, eta)
-    if zeros_eta.size:
-        predict(parts.second, values, effects, zeros_eta)
-    result += _respond(
-        parts.response,
-        eta,
-        zeros_eta,
-        values,
-        free.first_cutpoint,
-        free.cutpoints,
-        slope,
-        zeros_slope,
-        by_value,
+    result += rows_by_predictor(
+        values, effects, parts, eta, slope, zeros_eta, zeros_slope, by_value, by_effect
     )
-    if parts.response.ends[0] >= 0 or parts.response.ends[1] >= 0:
-        result += _ends(parts.response, values, by_value)
-    return_predictor(parts.main, slope, by_value, by_effect)
-    if zeros_eta.size:
-        return_predictor(parts.second, zeros_slope, by_value, by_effect)
-
     result += return_effects(
         raw,
         parts.effects,
@@ -239,3 +257,35 @@ def build_log_density(version: int) -> Any:
         return log_density(point, parts, gradient) + 0.0 * version
 
     return versioned
+
+
+def build_row_density(version: int) -> Any:
+    """Compile the log density of the rows alone, in the parameters themselves.
+
+    Parameters
+    ----------
+    version : int
+        As for `build_log_density`.
+    """
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def row_density(
+        values: Floats, effects: Floats, parts: Parts, by_value: Floats, by_effect: Floats
+    ) -> float:
+        """Return the log density, up to a constant, and fill in its gradient."""
+        rows, zeros_rows = parts.main.starts[-1], parts.second.starts[-1]
+        by_value[:] = 0.0 * version
+        by_effect[:] = 0.0
+        return rows_by_predictor(
+            values,
+            effects,
+            parts,
+            np.empty(rows),
+            np.empty(rows),
+            np.empty(zeros_rows),
+            np.empty(zeros_rows),
+            by_value,
+            by_effect,
+        )
+
+    return row_density
