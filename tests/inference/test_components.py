@@ -1,6 +1,7 @@
 """The graph and the missing values decide what is fitted together, and what is fitted anew."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,12 +74,19 @@ def test_a_first_value_before_the_fitted_rows_is_not_imputed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("incidents", "this is poisson"), ("wage_gap", "this is a given")]
+    ("name", "fields", "words"),
+    [
+        ("incidents", {"zeros": "hurdle"}, "this is poisson with values of their own"),
+        ("vacancy", {"ends": [0]}, "this is beta with values of their own"),
+        ("wage_gap", {}, "this is a given"),
+    ],
 )
-def test_what_cannot_be_imputed_is_refused_in_words(name: str, words: str) -> None:
+def test_what_cannot_be_imputed_is_refused_in_words(
+    name: str, fields: dict[str, Any], words: str
+) -> None:
     table = simulated_table()
     table[name] = table[name].where(np.arange(len(table)) % 50 != 30)
-    twin = twin_with(**{name: {"missing": "impute"}})
+    twin = twin_with(**{name: {"missing": "impute", **fields}})
     with pytest.raises(SpecificationError, match=words) as error:
         components_of(twin, read_panel(table, twin))
     assert "set_aside" in str(error.value)
@@ -90,6 +98,36 @@ def test_a_comparison_of_imputed_values_is_refused() -> None:
     causes = {"causes": {"vacancy > 0.2": {}}}
     twin = twin_with(vacancy={"missing": "impute"}, missed=causes)
     with pytest.raises(SpecificationError, match="compares values of 'vacancy'"):
+        components_of(twin, read_panel(table, twin))
+
+
+@pytest.mark.parametrize(
+    ("name", "child", "cause", "end"),
+    [
+        ("incidents", "vacancy", "log(incidents[-1])", "0"),
+        ("missed", "incidents", "log(visits - missed)", "all of its trials"),
+    ],
+)
+def test_a_reading_that_a_missing_count_may_not_have_is_refused(
+    name: str, child: str, cause: str, end: str
+) -> None:
+    table = simulated_table()
+    table["incidents"] = table["incidents"].clip(lower=1)
+    table[name] = table[name].astype(float)
+    table.loc[[30, 75], name] = np.nan
+    twin = twin_with(**{name: {"missing": "impute"}, child: {"causes": {cause: {}}}})
+    with pytest.raises(SpecificationError, match=f"is undefined where '{name}' is {end}") as error:
+        components_of(twin, read_panel(table, twin))
+    assert f"log1p({name})" in str(error.value)
+
+
+def test_missing_trials_of_a_share_that_is_read_are_refused() -> None:
+    table = simulated_table()
+    table["visits"] = table["visits"].astype(float)
+    table.loc[[30], "visits"] = np.nan
+    visits = {"family": "poisson", "missing": "impute", "causes": {"wage_gap": {}}}
+    twin = twin_with(visits=visits)
+    with pytest.raises(SpecificationError, match="whose trials 'visits' have missing values"):
         components_of(twin, read_panel(table, twin))
 
 

@@ -164,3 +164,141 @@ def test_a_units_mean_is_that_of_what_is_recorded() -> None:
     centre, sd = falls.reference.factors["staff"]
     assert falls.constants[constant_key("mean", within)][0] == pytest.approx((10.0 - centre) / sd)
     assert falls.rows == 12
+
+
+# ── counts ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def counted() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Late visits of all visits and whether a manager was in post: whole, and with gaps."""
+    rng = np.random.default_rng(15)
+    size = (60, 6)
+    need = rng.normal(size=size)
+    visits = rng.integers(10, 40, size)
+    manager = (rng.random(size) < 1 / (1 + np.exp(-0.5 - 0.8 * need))).astype(float)
+    late = rng.binomial(visits, 1 / (1 + np.exp(1.2 - 0.8 * need + 0.6 * manager))).astype(float)
+    share = np.log((late + 0.5) / (visits - late + 0.5))
+    falls = rng.poisson(np.exp(1.0 + 0.5 * (share + 1.2) - 0.5 * manager))
+    whole = pd.DataFrame(
+        {
+            "home": np.repeat([f"h{i:02d}" for i in range(size[0])], size[1]),
+            "month": np.tile([f"2024-{t + 1:02d}" for t in range(size[1])], size[0]),
+            "need": need.ravel(),
+            "visits": visits.ravel(),
+            "manager": manager.ravel(),
+            "late": late.ravel(),
+            "falls": falls.ravel(),
+        }
+    )
+    hidden = rng.random((2, len(whole))) < 0.25
+    gaps = whole.assign(
+        manager=whole["manager"].where(~hidden[0]), late=whole["late"].where(~hidden[1])
+    )
+    return whole, gaps
+
+
+def _counting_twin() -> Twin:
+    return Twin(
+        twin="counts",
+        panel=LAYOUT,
+        indicators={
+            "need": {"domain": "demand"},
+            "visits": {"domain": "demand"},
+            "manager": {
+                "domain": "workforce",
+                "family": "bernoulli",
+                "causes": {"need": {}},
+                "missing": "impute",
+            },
+            "late": {
+                "domain": "quality",
+                "family": "binomial",
+                "trials": "visits",
+                "causes": {"need": {}, "manager": {}},
+                "missing": "impute",
+            },
+            "falls": {
+                "domain": "safeguarding",
+                "family": "poisson",
+                "causes": {"logit(share(late))": {"scale": "natural"}, "manager": {}},
+            },
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def counts(counted: tuple[pd.DataFrame, pd.DataFrame]) -> Fit:
+    twin = _counting_twin()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        panel = read_panel(counted[1], twin)
+        return fit(twin, panel, draws=500, tune=400, chains=2, seed=3, progress=False)
+
+
+def _hidden(counts: Fit, whole: pd.DataFrame, name: str) -> tuple[Any, np.ndarray]:
+    """Draws of what is missing, dims (cell, sample), and what was hidden."""
+    cells = whole.assign(cell=whole["home"] + ", " + whole["month"]).set_index("cell")[name]
+    values = counts.posterior["posterior"][f"{name}.missing"].stack(sample=("chain", "draw"))
+    truth = cells.loc[values[f"{name}.missing_cell"].values.tolist()].to_numpy()
+    return values.transpose(..., "sample").values, truth
+
+
+def test_missing_counts_cover_what_was_hidden(
+    counts: Fit, counted: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    """The rank of the truth among the draws, ties broken at random, is uniform."""
+    draws, truth = _hidden(counts, counted[0], "late")
+    assert (draws == np.floor(draws)).all()
+    below, same = (draws < truth[:, None]).mean(axis=1), (draws == truth[:, None]).mean(axis=1)
+    rank = below + np.random.default_rng(1).random(truth.size) * same
+    held = ((rank > 0.05) & (rank < 0.95)).mean()
+    # Binomial error of 90 % at the 1 % level.
+    assert held == pytest.approx(0.9, abs=2.58 * np.sqrt(0.09 / truth.size))
+
+
+def test_probabilities_of_missing_yes_or_no_are_frequencies(
+    counts: Fit, counted: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    draws, truth = _hidden(counts, counted[0], "manager")
+    assert set(np.unique(draws)) == {0.0, 1.0}
+    chance = draws.mean(axis=1)
+    spread = np.sqrt((chance * (1 - chance)).sum())
+    assert truth.sum() == pytest.approx(chance.sum(), abs=2.58 * spread)
+    # What is known of the home tells managers from none: better than one chance for all.
+    score = np.where(truth == 1, np.log(chance), np.log1p(-chance)).mean()
+    overall = counted[0]["manager"].mean()
+    assert score > np.where(truth == 1, np.log(overall), np.log1p(-overall)).mean()
+
+
+def test_effects_of_missing_counts_are_found(counts: Fit) -> None:
+    table = counts.summary(["falls.causes"]).astype(float)
+    scale = counts.designs["falls"].reference.factors["manager"][1]
+    truth = np.array([0.5, -0.5 * scale])
+    assert (np.abs(table["mean"].to_numpy() - truth) < 3 * table["sd"].to_numpy()).all()
+
+
+def test_convergence_is_judged_over_missing_values_too(counts: Fit) -> None:
+    checked = set(counts.diagnose().worst["parameter"])
+    assert any(name.startswith("late.missing[") for name in checked)
+    assert any(name.startswith("manager.missing[") for name in checked)
+
+
+def test_futures_start_from_missing_counts(counts: Fit) -> None:
+    futures = counts.simulate(periods=2, seed=1, draws=50)
+    assert np.isfinite(futures.draws["falls"].values).all()
+
+
+def test_the_pymc_model_has_missing_counts_as_variables(counts: Fit) -> None:
+    model = counts.pymc_model("falls")
+    point = model.initial_point()
+    assert np.isfinite(model.compile_logp(mode="FAST_COMPILE")(point))
+    assert {v.name for v in model.free_RVs} > {"late.missing", "manager.missing"}
+
+
+def test_pymcs_sampler_refuses_missing_counts_in_words(
+    counted: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    twin = _counting_twin()
+    with pytest.raises(SpecificationError, match="missing counts of manager, late are imputed"):
+        fit(twin, read_panel(counted[1], twin), seed=1, engine="pymc", progress=False)

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dotwin.errors import Problem, SpecificationError
 from dotwin.graph.twin_graph import TwinGraph
 from dotwin.inference.engine import Component
-from dotwin.mechanisms.design import build_design
+from dotwin.mechanisms.design import (
+    COUNTS,
+    build_design,
+    panel_environment,
+)
 from dotwin.mechanisms.equation import structure_of
 from dotwin.mechanisms.imputation import Imputation
-from dotwin.spec.expressions import Across, Bool, Compare, Not, parse
+from dotwin.spec.expressions import Across, Bool, Call, Compare, Not, Ref, evaluate, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dotwin.mechanisms.design import Design
     from dotwin.panel import Panel
+    from dotwin.spec.expressions import Expr
     from dotwin.spec.twin import Twin
 
 __all__ = ["components_of", "missing_cells"]
+
+#: Families whose missing values can be parameters.
+IMPUTED = ("normal", "student_t", "lognormal", "gamma", "beta", *COUNTS)
 
 
 def missing_cells(
@@ -42,7 +50,7 @@ def missing_cells(
     Raises
     ------
     SpecificationError
-        For an indicator that cannot be imputed: one without a mechanism, or a count.
+        For an indicator that cannot be imputed: one without a mechanism, or with values of its own.
     """
     found = {}
     problems = []
@@ -53,41 +61,99 @@ def missing_cells(
         if not cells.any():
             continue
         special = bool(one.zeros or one.ends or one.at_least)
-        if one.family not in ("normal", "student_t", "lognormal", "gamma", "beta") or special:
+        if one.family not in IMPUTED or special:
             what = "a given" if one.family is None else one.family.replace("_", " ")
             what += " with values of their own or a bound" if special else ""
             problems.append(
                 Problem(
                     f"indicators > {name} > missing",
-                    f"'impute' works for continuous mechanisms without zeros, ends or a bound, and "
+                    f"'impute' works for mechanisms of numbers without zeros, ends or a bound, and "
                     f"this is {what}; write set_aside, or declare a mechanism for it.",
                 )
             )
             continue
-        problems += _unreadable(twin, name)
+        problems += _unreadable(twin, panel, name, cells)
         found[name] = cells
     if problems:
         raise SpecificationError(problems)
     return found
 
 
-def _unreadable(twin: Twin, name: str) -> list[Problem]:
+def _unreadable(
+    twin: Twin, panel: Panel, name: str, cells: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
+) -> list[Problem]:
     """Name the causes that cannot be read from an unknown value."""
     problems = []
     for child in twin.stochastic:
         one = twin.indicators[child]
         for text in (*one.causes, *(one.zeros.causes if one.zeros else ())):
-            expr = parse(text)
-            steps = any(isinstance(e, Across | Compare | Bool | Not) for e in expr.walk())
-            if name in expr.names() and steps:
-                problems.append(
-                    Problem(
-                        f"indicators > {child} > causes > {text}",
-                        f"compares values of '{name}' or reads other units', which cannot be done "
-                        f"while missing values of '{name}' are imputed; write missing: set_aside.",
-                    )
-                )
+            why = _why_unreadable(twin, panel, name, cells, parse(text))
+            if why:
+                place = f"indicators > {child} > causes > {text}"
+                problems.append(Problem(place, f"{why}; write missing: set_aside."))
     return problems
+
+
+def _why_unreadable(
+    twin: Twin,
+    panel: Panel,
+    name: str,
+    cells: np.ndarray[tuple[int, int], np.dtype[np.bool_]],
+    expr: Expr,
+) -> str:
+    shares = {
+        ref.name
+        for e in expr.walk()
+        if isinstance(e, Call) and e.function == "share"
+        for ref in e.arguments
+        if isinstance(ref, Ref)
+    }
+    for other in sorted(shares):
+        trials = twin.indicators[other].trials
+        if trials is not None and name in parse(trials).names():
+            return (
+                f"reads the share of '{other}', whose trials '{name}' have missing values to impute"
+            )
+    if name not in expr.names():
+        return ""
+    if any(isinstance(e, Across | Compare | Bool | Not) for e in expr.walk()):
+        return (
+            f"compares values of '{name}' or reads other units', which cannot be done while "
+            f"missing values of '{name}' are imputed"
+        )
+    if twin.indicators[name].family in COUNTS:
+        at = _undefined_at(twin, panel, name, cells, expr)
+        if at:
+            return (
+                f"is undefined where '{name}' is {at}, which a missing count may be; write a form "
+                f"that is defined there, such as log1p({name}), or leave these rows out"
+            )
+    return ""
+
+
+def _undefined_at(
+    twin: Twin,
+    panel: Panel,
+    name: str,
+    cells: np.ndarray[tuple[int, int], np.dtype[np.bool_]],
+    expr: Expr,
+) -> str:
+    """Name the end of a count's support where an expression has no value, if it has elsewhere."""
+    one = twin.indicators[name]
+    recorded = np.asarray(panel.data[name].values, dtype=float)
+    ends: dict[str, Any] = {"0": 0.0}
+    if one.family == "bernoulli":
+        ends["1"] = 1.0
+    elif one.trials is not None:
+        ends["all of its trials"] = evaluate(parse(one.trials), panel_environment(panel))
+
+    def defined(value: Any) -> Any:
+        values = np.where(cells, value, recorded)
+        return np.isfinite(evaluate(expr, panel_environment(panel, {name: values})))
+
+    # Half a count is inside every support, and no function of the language minds.
+    inside = defined(0.5)
+    return next((text for text, end in ends.items() if (inside & ~defined(end)).any()), "")
 
 
 def components_of(

@@ -12,8 +12,11 @@ import pandas as pd
 
 from dotwin.graph.twin_graph import TwinGraph
 from dotwin.inference.traits import unit_traits, within_between
+from dotwin.mechanisms.parameters import Parameter
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from dotwin.inference.fit import Fit
 
 __all__ = ["TRUSTED", "Diagnosis", "diagnose"]
@@ -137,14 +140,14 @@ def diagnose(fit: Fit) -> Diagnosis:
 
 
 def _checked(fit: Fit, members: tuple[str, ...]) -> pd.DataFrame:
-    """Compute R-hat and ESS of a component's parameters."""
+    """Compute R-hat and ESS of a component's parameters and imputed values."""
     from arviz_stats.base.array import array_stats
 
     posterior = fit.tree["posterior"].to_dataset()
     certificate = fit.certificates.get(" + ".join(members))
     rows: list[dict[str, Any]] = []
     for indicator in members:
-        for one in fit.parameters(indicator):
+        for one in [*fit.parameters(indicator), *_imputed(posterior, indicator)]:
             values = posterior[one.name].transpose("chain", "draw", ...).values
             flat = values.reshape(*values.shape[:2], -1)
             names = [", ".join(map(str, index)) for index in product(*one.coords)]
@@ -152,7 +155,7 @@ def _checked(fit: Fit, members: tuple[str, ...]) -> pd.DataFrame:
             if one.kind in ("effects", "walk") and picked.size > GROUPS_CHECKED:
                 picked = np.linspace(0, picked.size - 1, GROUPS_CHECKED).astype(int)
             some = flat[:, :, picked]
-            # A walk starts at exactly 0, which has no spread to check.
+            # A walk starts at exactly 0, and a count may have one likely value: no spread to check.
             moving = some.std(axis=(0, 1)) > 0
             some, picked = some[:, :, moving], picked[moving]
             if some.shape[2] == 0:
@@ -179,6 +182,14 @@ def _checked(fit: Fit, members: tuple[str, ...]) -> pd.DataFrame:
                 )
     columns = ["component", "parameter", "rhat", "ess_bulk", "ess_tail"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _imputed(posterior: xr.Dataset, indicator: str) -> list[Parameter]:
+    """List an indicator's imputed values as effects of so many cells, where there are any."""
+    name, dim = f"{indicator}.missing", f"{indicator}.missing_cell"
+    if name not in posterior:
+        return []
+    return [Parameter(name, "effects", (dim,), (posterior[dim].values.tolist(),))]
 
 
 def _verdict(fit: Fit, members: tuple[str, ...], table: pd.DataFrame) -> dict[str, Any]:

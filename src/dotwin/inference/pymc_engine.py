@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from dotwin.errors import SpecificationError
 from dotwin.inference.engine import Component, Draws, Progress, Settings
+from dotwin.mechanisms.design import COUNTS
 from dotwin.mechanisms.pymc_model import build_pymc_model, sampled_names
 
 __all__ = ["PymcEngine", "statistics_of"]
@@ -49,6 +51,8 @@ class PymcEngine:
         import nutpie
 
         began = time.perf_counter()
+        if component.imputation is not None:
+            _refuse_counts(component)
         progress(0.0, "compiling")
         model = build_pymc_model(component.designs, component.imputation)
         compiled = nutpie.compile_pymc_model(model)
@@ -74,6 +78,19 @@ class PymcEngine:
         posterior = {name: np.asarray(tree["posterior"][name].values) for name in names}
         return Draws(
             posterior, statistics_of(tree), self.name, round(time.perf_counter() - began, 3)
+        )
+
+
+def _refuse_counts(component: Component) -> None:
+    """Refuse whole numbers as parameters: they have no gradient."""
+    assert component.imputation is not None
+    indicators = {design.child: design.equation.indicator for design in component.designs}
+    counts = [name for name in component.imputation.cells if indicators[name].family in COUNTS]
+    if counts:
+        raise SpecificationError(
+            f"missing counts of {', '.join(counts)} are imputed, and PyMC's sampler of "
+            f"{component.name} draws continuous parameters only; write engine='auto' and priors "
+            f"that it knows, or missing: set_aside."
         )
 
 

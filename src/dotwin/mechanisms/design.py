@@ -33,11 +33,21 @@ from dotwin.spec.twin import Twin
 if TYPE_CHECKING:
     from dotwin.panel import Panel
 
-__all__ = ["Design", "PredictorDesign", "build_design", "panel_environment", "unit_constants"]
+__all__ = [
+    "COUNTS",
+    "Design",
+    "PredictorDesign",
+    "build_design",
+    "panel_environment",
+    "plausible_values",
+    "unit_constants",
+]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+#: Families of whole numbers.
+COUNTS = ("bernoulli", "binomial", "beta_binomial", "poisson", "negative_binomial")
 #: A plausible range holds 90 % of values; a normal's middle 90 % spans this many sds.
 RANGE_IN_SDS = 3.29
 
@@ -171,7 +181,7 @@ def build_design(
     structure = structure or structure_of(twin, panel)
     eq = equation(twin, child, structure)
     filled = {
-        name: np.where(cells, _middle(panel, name), panel.data[name].values)
+        name: np.where(cells, plausible_values(panel, name), panel.data[name].values)
         for name, cells in (imputed or {}).items()
     }
     environment = panel_environment(panel, filled)
@@ -223,11 +233,33 @@ def _shaped(values: Any, panel: Panel) -> Floats:
     return np.broadcast_to(np.asarray(values, dtype=float), shape)
 
 
-def _middle(panel: Panel, name: str) -> float:
+def plausible_values(panel: Panel, name: str) -> Floats:
+    """Return a value that each cell of an indicator might have: the middle of what is plausible.
+
+    Parameters
+    ----------
+    panel : Panel
+    name : str
+
+    Returns
+    -------
+    array, dims (unit, period)
+        In the support of the indicator's family; NaN where its trials or exposure are missing.
+    """
     one = panel.twin.indicators[name]
+    recorded = np.asarray(panel.data[name].values, dtype=float)
+    size: Any = 1.0
+    for text in (one.trials, one.exposure):
+        if text is not None:
+            size = _shaped(evaluate(parse(text), panel_environment(panel)), panel)
     if one.plausible is not None:
-        return 0.5 * (one.plausible[0] + one.plausible[1])
-    return float(np.nanmedian(panel.data[name].values))
+        middle = 0.5 * (one.plausible[0] + one.plausible[1])
+    elif one.trials is not None or one.exposure is not None:
+        middle = float(np.nansum(recorded) / np.sum(np.where(np.isnan(recorded), 0.0, size)))
+    else:
+        middle = float(np.nanmedian(recorded))
+    values = np.broadcast_to(middle * size, recorded.shape)
+    return np.rint(values) if one.family in COUNTS else values
 
 
 def _usable(

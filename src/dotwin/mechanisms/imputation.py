@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotwin.mechanisms.columns import column
-from dotwin.mechanisms.design import Design, PredictorDesign, panel_environment
+from dotwin.mechanisms.design import (
+    COUNTS,
+    Design,
+    PredictorDesign,
+    panel_environment,
+    plausible_values,
+)
 from dotwin.panel.environment import ArrayEnvironment
 
 if TYPE_CHECKING:
@@ -73,23 +79,34 @@ class Imputation:
             model = pm.modelcontext(None)
             dim = f"{indicator}.missing_cell"
             model.add_coord(dim, self.names(indicator))
-            observed = self.panel.data[indicator].values
-            known = observed[np.isfinite(observed)]
-            centre = float(known.mean()) / (one.out_of or 1.0)
+            observed = np.asarray(self.panel.data[indicator].values, dtype=float)
+            start = plausible_values(self.panel, indicator)
             # Flat on the support: the mechanism of the indicator is the values' prior.
-            transform = None
-            if one.family in ("lognormal", "gamma"):
-                transform = pm.distributions.transforms.log
-            elif one.family == "beta":
-                transform = pm.distributions.transforms.logodds
-            start = np.full(int(cells.sum()), centre)
-            values = pm.Flat(
-                f"{indicator}.missing", dims=(dim,), default_transform=transform, initval=start
+            if one.family in COUNTS:
+                values = pm.CustomDist(
+                    f"{indicator}.missing",
+                    logp=lambda value: pt.zeros(value.shape),
+                    dims=(dim,),
+                    dtype="int64",
+                    initval=start[cells].astype(np.int64),
+                )
+            else:
+                transforms = pm.distributions.transforms
+                transform = {
+                    "lognormal": transforms.log,
+                    "gamma": transforms.log,
+                    "beta": transforms.Interval(0.0, one.out_of or 1.0),
+                }.get(one.family or "")
+                values = pm.Flat(
+                    f"{indicator}.missing",
+                    dims=(dim,),
+                    default_transform=transform,
+                    initval=start[cells],
+                )
+            base = np.where(np.isfinite(observed), observed, start)
+            filled[indicator] = pt.set_subtensor(
+                pt.as_tensor(base)[np.nonzero(cells)], values.astype("float64")
             )
-            if one.out_of is not None:
-                values = values * one.out_of
-            base = np.where(np.isfinite(observed), observed, known.mean())
-            filled[indicator] = pt.set_subtensor(pt.as_tensor(base)[np.nonzero(cells)], values)
         return filled
 
     def columns(self, design: Design, arrays: PredictorDesign, filled: Mapping[str, Any]) -> Any:

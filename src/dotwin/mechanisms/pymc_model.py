@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from dotwin.mechanisms.imputation import Imputation
 
-__all__ = ["build_pymc_model", "sampled_names"]
+__all__ = ["Likelihood", "build_pymc_model", "sampled_names"]
+
+#: Turns a mechanism and its parameters by name into the log density of its rows.
+Likelihood = Callable[[Design, Mapping[str, Any]], Any]
 
 
 def sampled_names(designs: Sequence[Design]) -> list[str]:
@@ -34,6 +37,7 @@ def build_pymc_model(
     imputation: Imputation | None = None,
     *,
     parametrisation: Literal["sampling", "named"] = "sampling",
+    likelihood: Likelihood | None = None,
 ) -> pm.Model:
     """Build the PyMC model of a component: mechanisms that are fitted together.
 
@@ -47,6 +51,9 @@ def build_pymc_model(
         'sampling' centres each group's effect as far as its data inform it. 'named' has every
         parameter as a variable of its own, so that a posterior by these names is all that PyMC
         needs to predict.
+    likelihood : callable, optional
+        Returns the log density of a mechanism's rows from its parameters by name. It then stands
+        in the model as a potential, where the outcome is an observed variable otherwise.
 
     Returns
     -------
@@ -64,20 +71,16 @@ def build_pymc_model(
     with pm.Model(coords=coords) as model:
         filled = imputation.declare() if imputation is not None else {}
         for design in designs:
-            _add_mechanism(model, design, imputation, filled, parametrisation == "named")
+            named = parametrisation == "named"
+            values = _declare_parameters(design, named=named)
+            if likelihood is not None:
+                pm.Potential(f"{design.child}.log_density", likelihood(design, values))
+            else:
+                _add_rows(model, design, imputation, filled, values)
     return model
 
 
-def _add_mechanism(
-    model: pm.Model,
-    design: Design,
-    imputation: Imputation | None,
-    filled: Mapping[str, Any],
-    named: bool,
-) -> None:
-    import pymc as pm
-
-    eq = design.equation
+def _declare_parameters(design: Design, *, named: bool) -> dict[str, Any]:
     weights = {
         f"{arrays.predictor.prefix}.{level}": pooled.weight
         for arrays in design.predictors
@@ -89,6 +92,19 @@ def _add_mechanism(
         if variable is None:
             variable = _declare(one, values, weights.get(one.name))
         values[one.name] = variable
+    return values
+
+
+def _add_rows(
+    model: pm.Model,
+    design: Design,
+    imputation: Imputation | None,
+    filled: Mapping[str, Any],
+    values: Mapping[str, Any],
+) -> None:
+    import pymc as pm
+
+    eq = design.equation
     extra: dict[str, Any] = {p.name: values[f"{eq.child}.{p.name}"] for p in eq.family.dispersion}
     if f"{eq.child}.cutpoints" in values:
         extra["cutpoints"] = values[f"{eq.child}.cutpoints"]

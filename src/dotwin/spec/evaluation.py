@@ -85,7 +85,7 @@ def _evaluate(e: Expr, env: Environment, ops: Any) -> Any:
                 case "*":
                     return a * b
                 case _:
-                    return ops.true_divide(a, b)
+                    return _divide(ops, a, b)
         case Compare(op=op, left=left, right=right):
             a, b = _recorded(left, right, env), _recorded(right, left, env)
             return _compare(op, _evaluate(a, env, ops), _evaluate(b, env, ops))
@@ -125,18 +125,23 @@ def _truth(e: Expr, env: Environment, ops: Any) -> Any:
     return value if isinstance(e, Compare | Bool | Not) else _compare("!=", value, 0.0)
 
 
+def _divide(ops: Any, a: Any, b: Any) -> Any:
+    """Divide as arrays do, which also holds for two plain numbers; PyTensor has its own name."""
+    return np.true_divide(a, b) if ops is np else ops.true_div(a, b)
+
+
 def _apply(e: Call, env: Environment, ops: Any) -> Any:
     if e.function == "share":
         (ref,) = e.arguments
         assert isinstance(ref, Ref)
-        return ops.true_divide(env.value(ref.name, ref.lag), env.trials(ref.name, ref.lag))
+        return _divide(ops, env.value(ref.name, ref.lag), env.trials(ref.name, ref.lag))
     if e.function == "logit":
         match e.arguments[0]:
             case Call(function="share", arguments=(Ref(name=name, lag=lag),)):
                 count, trials = env.value(name, lag), env.trials(name, lag)
                 # Half an event either way keeps 0 of n and n of n finite (Haldane 1956); no
                 # trials at all is missing.
-                known = ops.true_divide(trials, trials)
+                known = _divide(ops, trials, trials)
                 return ops.log((count + 0.5) / (trials - count + 0.5)) * known
     first, *rest = (_evaluate(argument, env, ops) for argument in e.arguments)
     match e.function:

@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 
 from dotwin.inference.nuts.parts import Parts
 
-__all__ = ["LogDensity", "compiled_log_density"]
+__all__ = ["LogDensity", "RowDensity", "compiled_log_density", "compiled_row_density"]
 
 #: Called with an unconstrained point, the parts and an array that takes the gradient.
 LogDensity = Callable[[NDArray[np.float64], Parts, NDArray[np.float64]], float]
+#: Called with single elements, effects, the parts and arrays that take the gradient in both.
+RowDensity = Callable[
+    [NDArray[np.float64], NDArray[np.float64], Parts, NDArray[np.float64], NDArray[np.float64]],
+    float,
+]
 
 
 @cache
@@ -27,6 +32,15 @@ def compiled_log_density() -> LogDensity:
     from dotwin.inference.nuts.kernels import build_log_density
 
     density: LogDensity = build_log_density(_version())
+    return density
+
+
+@cache
+def compiled_row_density() -> RowDensity:
+    """Return the log density of a mechanism's rows, in the parameters themselves."""
+    from dotwin.inference.nuts.kernels import build_row_density
+
+    density: RowDensity = build_row_density(_version())
     return density
 
 

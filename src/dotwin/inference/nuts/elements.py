@@ -14,12 +14,12 @@ from dotwin.mechanisms.design import Design
 from dotwin.mechanisms.parameters import Parameter
 from dotwin.spec.prior import Prior
 
-__all__ = ["element_priors", "single_values", "size_of", "starting_point"]
+__all__ = ["JITTER", "element_priors", "single_values", "size_of", "starting_point"]
 
 Floats = NDArray[np.float64]
 
 #: How far chains start from the middle, in sds of the prior.
-_JITTER = 0.1
+JITTER = 0.1
 
 
 def size_of(one: Parameter) -> int:
@@ -52,18 +52,18 @@ def starting_point(
 ) -> tuple[Floats, Floats]:
     """Choose where chains start: at the priors' middles, but constants where the data are."""
     size = max((place.stop for place in places.values()), default=0)
-    middle, spread = np.zeros(size), np.full(size, _JITTER)
+    middle, spread = np.zeros(size), np.full(size, JITTER)
     for one in listed:
         place = places[one.name]
         if one.kind in ("free", "dispersion"):
             priors = element_priors(one)
             middle[place] = [prior_middle(prior) for prior in priors]
-            spread[place] = [_JITTER * prior_spread(prior) for prior in priors]
+            spread[place] = [JITTER * prior_spread(prior) for prior in priors]
         elif one.kind == "effects":
             sd = middle[places[one.sd]]
             groups = one.shape[-1]
             scale = np.exp(np.minimum(sd, 0.0))
-            spread[place] = _JITTER * np.repeat(scale, groups)
+            spread[place] = JITTER * np.repeat(scale, groups)
     y = design.y / (design.equation.indicator.out_of or 1.0)
     for arrays in design.predictors:
         prefix, role = arrays.predictor.prefix, arrays.predictor.role

@@ -27,7 +27,7 @@ from dotwin.inference.nuts.truncation import (
     truncate_student_t,
 )
 
-__all__ = ["build_log_density"]
+__all__ = ["build_log_density", "build_row_density", "log_density", "log_density_by_row"]
 
 Floats = NDArray[np.float64]
 
@@ -138,6 +138,109 @@ def _ends(part: ResponseParts, values: Floats, by_value: Floats) -> float:
     return result
 
 
+@njit(nogil=True, error_model="numpy")
+def rows_by_predictor(
+    values: Floats,
+    effects: Floats,
+    parts: Parts,
+    eta: Floats,
+    slope: Floats,
+    zeros_eta: Floats,
+    zeros_slope: Floats,
+    by_value: Floats,
+    by_effect: Floats,
+) -> float:
+    """Return the log density of all rows, and add its gradient in single elements and effects."""
+    predict(parts.main, values, effects, eta)
+    if zeros_eta.size:
+        predict(parts.second, values, effects, zeros_eta)
+    result = _respond(
+        parts.response,
+        eta,
+        zeros_eta,
+        values,
+        parts.free.first_cutpoint,
+        parts.free.cutpoints,
+        slope,
+        zeros_slope,
+        by_value,
+    )
+    if parts.response.ends[0] >= 0 or parts.response.ends[1] >= 0:
+        result += _ends(parts.response, values, by_value)
+    return_predictor(parts.main, slope, by_value, by_effect)
+    if zeros_eta.size:
+        return_predictor(parts.second, zeros_slope, by_value, by_effect)
+    return result
+
+
+@njit(nogil=True, error_model="numpy")
+def log_density_by_row(
+    point: Floats,
+    parts: Parts,
+    gradient: Floats,
+    values: Floats,
+    effects: Floats,
+    eta: Floats,
+    slope: Floats,
+    zeros_eta: Floats,
+    zeros_slope: Floats,
+) -> float:
+    """Return the log density at an unconstrained point, and fill in its gradient.
+
+    Single elements, effects, the linear predictors of all rows and the slopes in them are filled
+    in too.
+    """
+    free = parts.free
+    elements = free.code.size
+    jacobian = np.ones(elements)
+    by_value = np.zeros(elements)
+    result = parts.constant
+    result += fill_elements(point, free, values, jacobian, gradient)
+    if free.cutpoints:
+        result += fill_cutpoints(point, free, values, by_value)
+    raw = point[elements:]
+    by_effect = np.zeros(effects.size)
+    scales = np.empty(parts.effects.weight.size)
+    fill_effects(raw, parts.effects, values, effects, scales)
+
+    result += rows_by_predictor(
+        values, effects, parts, eta, slope, zeros_eta, zeros_slope, by_value, by_effect
+    )
+    result += return_effects(
+        raw,
+        parts.effects,
+        values,
+        effects,
+        scales,
+        by_effect,
+        by_value,
+        gradient[elements:],
+    )
+    for j in range(elements - free.cutpoints):
+        gradient[j] += by_value[j] * jacobian[j]
+    if free.cutpoints:
+        return_cutpoints(point, free, by_value, gradient)
+    return result
+
+
+@njit(nogil=True, error_model="numpy")
+def log_density(point: Floats, parts: Parts, gradient: Floats) -> float:
+    """Return the log density at an unconstrained point, and fill in its gradient."""
+    elements = parts.free.code.size
+    rows, zeros_rows = parts.main.starts[-1], parts.second.starts[-1]
+    return log_density_by_row(
+        point,
+        parts,
+        gradient,
+        np.empty(elements),
+        np.empty(point.size - elements + parts.effects.walk_size.size),
+        np.empty(rows),
+        np.empty(rows),
+        np.empty(zeros_rows),
+        np.empty(zeros_rows),
+    )
+
+
 def build_log_density(version: int) -> Any:
     """Compile the log density.
 
@@ -149,63 +252,40 @@ def build_log_density(version: int) -> Any:
     """
 
     @njit(cache=True, nogil=True, error_model="numpy")
-    def log_density(point: Floats, parts: Parts, gradient: Floats) -> float:
+    def versioned(point: Floats, parts: Parts, gradient: Floats) -> float:
         """Return the log density at an unconstrained point, and fill in its gradient."""
-        free = parts.free
-        elements = free.code.size
-        values = np.empty(elements)
-        jacobian = np.ones(elements)
-        by_value = np.zeros(elements)
-        result = parts.constant + 0.0 * version
-        result += fill_elements(point, free, values, jacobian, gradient)
-        if free.cutpoints:
-            result += fill_cutpoints(point, free, values, by_value)
-        raw = point[elements:]
-        weights = parts.effects.weight
-        paths = parts.effects.walk_size.size
-        effects = np.empty(raw.size + paths)
-        by_effect = np.zeros(raw.size + paths)
-        scales = np.empty(weights.size)
-        fill_effects(raw, parts.effects, values, effects, scales)
+        return log_density(point, parts, gradient) + 0.0 * version
 
-        rows_main = parts.main.starts[-1]
-        rows_second = parts.second.starts[-1]
-        eta, slope = np.empty(rows_main), np.empty(rows_main)
-        zeros_eta, zeros_slope = np.empty(rows_second), np.empty(rows_second)
-        predict(parts.main, values, effects, eta)
-        if rows_second:
-            predict(parts.second, values, effects, zeros_eta)
-        result += _respond(
-            parts.response,
-            eta,
-            zeros_eta,
-            values,
-            free.first_cutpoint,
-            free.cutpoints,
-            slope,
-            zeros_slope,
-            by_value,
-        )
-        if parts.response.ends[0] >= 0 or parts.response.ends[1] >= 0:
-            result += _ends(parts.response, values, by_value)
-        return_predictor(parts.main, slope, by_value, by_effect)
-        if rows_second:
-            return_predictor(parts.second, zeros_slope, by_value, by_effect)
+    return versioned
 
-        result += return_effects(
-            raw,
-            parts.effects,
+
+def build_row_density(version: int) -> Any:
+    """Compile the log density of the rows alone, in the parameters themselves.
+
+    Parameters
+    ----------
+    version : int
+        As for `build_log_density`.
+    """
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def row_density(
+        values: Floats, effects: Floats, parts: Parts, by_value: Floats, by_effect: Floats
+    ) -> float:
+        """Return the log density, up to a constant, and fill in its gradient."""
+        rows, zeros_rows = parts.main.starts[-1], parts.second.starts[-1]
+        by_value[:] = 0.0 * version
+        by_effect[:] = 0.0
+        return rows_by_predictor(
             values,
             effects,
-            scales,
-            by_effect,
+            parts,
+            np.empty(rows),
+            np.empty(rows),
+            np.empty(zeros_rows),
+            np.empty(zeros_rows),
             by_value,
-            gradient[elements:],
+            by_effect,
         )
-        for j in range(elements - free.cutpoints):
-            gradient[j] += by_value[j] * jacobian[j]
-        if free.cutpoints:
-            return_cutpoints(point, free, by_value, gradient)
-        return result
 
-    return log_density
+    return row_density

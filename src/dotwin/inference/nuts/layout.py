@@ -119,7 +119,12 @@ class Layout:
         return result.reshape((*outer, *one.shape))
 
 
-def build_layout(design: Design, centrings: Mapping[str, list[Centring]] | None = None) -> Layout:
+def build_layout(
+    design: Design,
+    centrings: Mapping[str, list[Centring]] | None = None,
+    *,
+    unknown: Mapping[str, frozenset[int]] | None = None,
+) -> Layout:
     """Lay out a mechanism's parameters and gather what its log density reads.
 
     Parameters
@@ -127,6 +132,8 @@ def build_layout(design: Design, centrings: Mapping[str, list[Centring]] | None 
     design : Design
     centrings : dict of str to list of Centring, optional
         How the effects of each parameter are parametrised; chosen from the data unless given.
+    unknown : dict of str to frozenset of int, optional
+        Terms that read unknown values, by the predictor's prefix: their columns will change.
 
     Returns
     -------
@@ -142,7 +149,12 @@ def build_layout(design: Design, centrings: Mapping[str, list[Centring]] | None 
     elements = free.code.size
     starts = effect_starts(listed, places, elements)
     predictors = [
-        predictor_parts(design, arrays, PredictorPlaces(places, starts))
+        predictor_parts(
+            design,
+            arrays,
+            PredictorPlaces(places, starts),
+            (unknown or {}).get(arrays.predictor.prefix, frozenset()),
+        )
         for arrays in design.predictors
         if arrays.predictor.role in ("mean", "zeros")
     ]

@@ -13,7 +13,14 @@ from dotwin.inference.nuts.parts import FamilyCode, Natural, PredictorParts, Res
 from dotwin.mechanisms.design import Design, PredictorDesign
 from dotwin.mechanisms.equation import Equation
 
-__all__ = ["PredictorPlaces", "family_code", "predictor_parts", "response_parts", "without_rows"]
+__all__ = [
+    "PredictorPlaces",
+    "family_code",
+    "predictor_parts",
+    "response_parts",
+    "rows_constant",
+    "without_rows",
+]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -87,7 +94,10 @@ def _by_unit(design: Design, which: NDArray[np.bool_]) -> Indices:
 
 
 def predictor_parts(
-    design: Design, arrays: PredictorDesign, places: PredictorPlaces
+    design: Design,
+    arrays: PredictorDesign,
+    places: PredictorPlaces,
+    unknown: frozenset[int] = frozenset(),
 ) -> PredictorParts:
     """Gather one linear predictor.
 
@@ -96,6 +106,8 @@ def predictor_parts(
     design : Design
     arrays : PredictorDesign
     places : PredictorPlaces
+    unknown : frozenset of int
+        Terms that read unknown values: their columns may change within a unit.
 
     Returns
     -------
@@ -115,7 +127,10 @@ def predictor_parts(
     sloped = {k for level in predictor.slope_levels for k in predictor.slopes(level)}
     position = np.repeat(np.arange(first.size), np.diff(starts))
     changes = np.array(
-        [k in sloped or bool((c != c[first][position]).any()) for k, c in enumerate(columns)],
+        [
+            k in sloped | unknown or bool((c != c[first][position]).any())
+            for k, c in enumerate(columns)
+        ],
         dtype=bool,
     )
     effects = [
@@ -202,9 +217,6 @@ def response_parts(
     rows = main_rows(design)
     y = design.y[rows] / (one.out_of or 1.0)
     trials = design.trials[rows] if design.trials is not None else _EMPTY
-    constant = _constant(one.family or "", y, trials)
-    if one.out_of is not None:
-        constant -= rows.size * math.log(one.out_of)
     log_y = np.log(y) if one.family in ("lognormal", "gamma", "beta") else _EMPTY
     table = y if code == FamilyCode.NEGATIVE_BINOMIAL else _EMPTY
     if code == FamilyCode.BETA_BINOMIAL:
@@ -242,7 +254,16 @@ def response_parts(
         ends=ends,
         end_counts=end_counts,
     )
-    return parts, constant
+    return parts, rows_constant(design)
+
+
+def rows_constant(design: Design) -> float:
+    """Return the part of the rows' log density that no parameter enters."""
+    one = design.equation.indicator
+    rows = main_rows(design)
+    trials = design.trials[rows] if design.trials is not None else _EMPTY
+    constant = _constant(one.family or "", design.y[rows] / (one.out_of or 1.0), trials)
+    return constant if one.out_of is None else constant - rows.size * math.log(one.out_of)
 
 
 def _lower(design: Design, rows: Indices, code: FamilyCode) -> Floats:

@@ -22,6 +22,7 @@ from dotwin.inference.nuts.special import (
 __all__ = [
     "inflate",
     "log_at_least",
+    "log_zero",
     "truncate_counts",
     "truncate_normal",
     "truncate_student_t",
@@ -49,7 +50,7 @@ def _softplus(x: float) -> float:
 
 
 @njit(error_model="numpy")
-def _log_zero(
+def log_zero(
     family: int, eta: float, trials: float, dispersion: float
 ) -> tuple[float, float, float]:
     """Log P(Y = 0) and its derivatives in eta and in the dispersion."""
@@ -105,7 +106,7 @@ def log_at_least(
     family: int, lower: float, eta: float, trials: float, dispersion: float
 ) -> tuple[float, float, float]:
     """Log P(Y >= lower), for a whole lower >= 1, and its derivatives."""
-    log_mass, by_eta, by_dispersion = _log_zero(family, eta, trials, dispersion)
+    log_mass, by_eta, by_dispersion = log_zero(family, eta, trials, dispersion)
     if lower == 1.0:
         odds = -1.0 / math.expm1(-log_mass)
         return math.log(-math.expm1(log_mass)), odds * by_eta, odds * by_dispersion
@@ -212,9 +213,9 @@ def inflate(
         zeros_slope[i] = -_expit(zeros_eta[i])
         if at_zero[i] == 1.0:
             n = trials[i] if trials.size else 0.0
-            log_zero, by_eta, by_dispersion = _log_zero(family, eta[i], n, dispersion)
-            value += _softplus(zeros_eta[i] - log_zero)
-            extra = _expit(zeros_eta[i] - log_zero)
+            log_none, by_eta, by_dispersion = log_zero(family, eta[i], n, dispersion)
+            value += _softplus(zeros_eta[i] - log_none)
+            extra = _expit(zeros_eta[i] - log_none)
             zeros_slope[i] += extra
             slope[i] -= extra * by_eta
             derivative -= extra * by_dispersion
