@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pymc as pm
     import xarray as xr
+    from distributed import Client
 
     from dotwin.inference.diagnosis import Diagnosis
     from dotwin.panel import Panel
@@ -224,7 +225,13 @@ class Fit:
         return log_likelihood_tree(self, indicator, leave_out)
 
     def backtest(
-        self, *, origins: int = 4, horizon: int = 3, draws: int = 500, progress: bool = True
+        self,
+        *,
+        origins: int = 4,
+        horizon: int = 3,
+        draws: int = 500,
+        client: Client | None = None,
+        progress: bool = True,
     ) -> Backtest:
         """Refit on shortened panels and score forecasts against what then happened.
 
@@ -236,6 +243,8 @@ class Fit:
             How many periods ahead, at most.
         draws : int
             Simulated draws per forecast.
+        client : dask.distributed.Client, optional
+            Whose workers fit all shortened panels side by side.
         progress : bool
 
         Returns
@@ -246,7 +255,7 @@ class Fit:
         """
         module = importlib.import_module("dotwin.worlds.backtest")
         result: Backtest = module.backtest(
-            self, origins=origins, horizon=horizon, draws=draws, progress=progress
+            self, origins=origins, horizon=horizon, draws=draws, client=client, progress=progress
         )
         self.notes["backtest"] = result
         return result
@@ -390,6 +399,7 @@ def fit(
     seed: int,
     engine: str = "auto",
     cache: str | Path | None = None,
+    client: Client | None = None,
     progress: bool = True,
 ) -> Fit:
     """Fit every mechanism of a twin to a panel.
@@ -410,6 +420,9 @@ def fit(
     cache : str or Path, optional
         Folder in which a mechanism's draws are kept under a hash of its specification and data:
         change one mechanism and only that one is fitted anew.
+    client : dask.distributed.Client, optional
+        Whose workers fit the mechanisms; the cores of this machine unless given. The draws are the
+        same. Needs ``pip install dotwin[distributed]``.
     progress : bool
 
     Returns
@@ -432,7 +445,9 @@ def fit(
     settings = Settings(draws, tune, chains, seed)
     components = components_of(twin, panel)
     folder = Path(cache) if cache is not None else None
-    results = run(components, _engines(engine), settings, cache=folder, progress=progress)
+    results = run(
+        components, _engines(engine), settings, cache=folder, progress=progress, client=client
+    )
     result = _assemble(twin, panel, components, results, settings)
     diagnosis = result.diagnose()
     if not diagnosis.converged:
@@ -448,6 +463,7 @@ def refit(
     tune: int,
     chains: int,
     seed: int,
+    client: Client | None = None,
     progress: bool = False,
 ) -> Fit:
     """Fit a twin to another panel at the reference scales of an earlier fit.
@@ -461,6 +477,7 @@ def refit(
     panel : Panel
     draws, tune, chains : int
     seed : int
+    client : dask.distributed.Client, optional
     progress : bool
 
     Returns
@@ -471,7 +488,7 @@ def refit(
     settings = Settings(draws, tune, chains, seed)
     components = components_of(earlier.twin, panel, earlier.designs)
     engine = _engines("pymc" if engines == {"pymc"} else "auto")
-    results = run(components, engine, settings, cache=None, progress=progress)
+    results = run(components, engine, settings, cache=None, progress=progress, client=client)
     return _assemble(earlier.twin, panel, components, results, settings)
 
 

@@ -9,13 +9,17 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
 
+from dotwin.inference.distributed import engines_over
 from dotwin.inference.engine import Component, Draws, Engine, Progress, Settings
 from dotwin.mechanisms.design import Design
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["component_seed", "content_hash", "run"]
 
@@ -77,6 +81,7 @@ def run(
     *,
     cache: Path | None,
     progress: bool,
+    client: Client | None = None,
 ) -> list[Draws]:
     """Draw from every component's posterior.
 
@@ -90,13 +95,19 @@ def run(
         Folder of earlier draws.
     progress : bool
         Whether to show a progress display.
+    client : dask.distributed.Client, optional
+        Whose workers draw; the cores of this machine unless given.
 
     Returns
     -------
     list of Draws
         In the order of the components.
     """
-    workers = max(1, min(len(components), os.cpu_count() or 1))
+    abreast = os.cpu_count() or 1
+    if client is not None:
+        # Here a thread only waits for its component; the cluster decides what runs when.
+        engines, abreast = engines_over(client, engines), len(components)
+    workers = max(1, min(len(components), abreast))
     with _display(progress) as display:
         bars = [display.add(component.name) for component in components]
 
