@@ -260,6 +260,55 @@ class Fit:
         self.notes["backtest"] = result
         return result
 
+    def update(
+        self, panel: Panel, *, seed: int, client: Client | None = None, progress: bool = True
+    ) -> Fit:
+        """Bring the fit up to date with a panel that holds further periods.
+
+        The draws of each mechanism are re-weighted by its new rows, its unit effects integrated
+        out, at the reference scales of this fit. A mechanism is refitted, from where its posterior
+        was, when the weights do not suffice (Pareto k of 0.7 or more, fewer than 400 effective
+        draws) or when earlier values were revised. ``diagnose()`` says which way each went.
+
+        Parameters
+        ----------
+        panel : Panel
+            The earlier panel and at least one period more; units may be new in it.
+        seed : int
+        client : dask.distributed.Client, optional
+            Whose workers refit what must be refitted.
+        progress : bool
+
+        Returns
+        -------
+        Fit
+            Of the later panel; this one stays as it was.
+
+        Raises
+        ------
+        DataError
+            When the panel is another twin's, lacks periods of the earlier one, or has none more.
+
+        References
+        ----------
+        .. [1] Vehtari, A., Simpson, D., Gelman, A., Yao, Y. and Gabry, J. (2024). Pareto smoothed
+           importance sampling. Journal of Machine Learning Research 25(72).
+        """
+        import warnings
+
+        from dotwin.errors import ConvergenceWarning
+        from dotwin.inference.updating import updated
+
+        found = updated(
+            self, panel, _engines_like(self), seed=seed, client=client, progress=progress
+        )
+        result = _assemble(self.twin, panel, found.components, found.draws, found.settings)
+        result.notes["updates"] = found.verdicts
+        diagnosis = result.diagnose()
+        if not diagnosis.converged:
+            warnings.warn(diagnosis.sentence, ConvergenceWarning, stacklevel=2)
+        return result
+
     def simulate(
         self,
         *,
@@ -484,12 +533,17 @@ def refit(
     -------
     Fit
     """
-    engines = {engine for engine, _ in earlier.engines.values()}
     settings = Settings(draws, tune, chains, seed)
     components = components_of(earlier.twin, panel, earlier.designs)
-    engine = _engines("pymc" if engines == {"pymc"} else "auto")
-    results = run(components, engine, settings, cache=None, progress=progress, client=client)
+    engines = _engines_like(earlier)
+    results = run(components, engines, settings, cache=None, progress=progress, client=client)
     return _assemble(earlier.twin, panel, components, results, settings)
+
+
+def _engines_like(earlier: Fit) -> list[Engine]:
+    """Return the engines that a fit was made with."""
+    names = {engine for engine, _ in earlier.engines.values()}
+    return _engines("pymc" if names == {"pymc"} else "auto")
 
 
 def _stated(one: Parameter, value: Any) -> Floats:
@@ -534,6 +588,7 @@ def _assemble(
     results: Sequence[Draws],
     settings: Settings,
 ) -> Fit:
+    """Make a fit of the draws of all components."""
     import xarray as xr
 
     posterior: dict[str, Any] = {}

@@ -48,6 +48,9 @@ def content_hash(component: Component, settings: Settings, engine: str) -> str:
         for name, cells in component.imputation.cells.items():
             add(name)
             add(cells)
+    for name, values in (component.start or {}).items():
+        add(name)
+        add(values)
     return digest.hexdigest()
 
 

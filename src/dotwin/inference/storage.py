@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -240,10 +239,15 @@ def _design(
     reference = Reference.from_dict(stored["reference"])
     constants = {key: np.array(values) for key, values in stored["constants"].items()}
     if whole:
-        design = build_design(
-            twin, name, panel, structure=structure, reference=reference, imputed=imputed
+        return build_design(
+            twin,
+            name,
+            panel,
+            structure=structure,
+            reference=reference,
+            constants=constants,
+            imputed=imputed,
         )
-        return replace(design, constants=constants)
     nothing = np.zeros(0)
     return Design(
         equation=equation(twin, name, structure),

@@ -1,0 +1,349 @@
+"""The draws of one mechanism, re-weighted by rows that came later.
+
+With all parameters but the effects of single units called g, a draw of g from the earlier posterior
+gets the weight p(new rows | old rows, g): each unit's effect is integrated out over what its old
+rows say of it (`dotwin.inference.unit_integrals`). New period shocks and the effects of new groups
+are drawn given g, near their conditional, and what is left of it goes into the weight
+(`dotwin.inference.newcomers`). Pareto-smoothed weights resample the draws, and each unit with new
+rows gets an effect drawn anew given all its rows.
+
+The certificate: Pareto k below 0.7 (Vehtari et al. 2024, JMLR 25(72)), an effective size of the
+weights of at least 400, where copies of one earlier draw count as one, and quadrature that twice
+the nodes do not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dotwin.inference.changes import Changes, rows_of
+from dotwin.inference.newcomers import extended, newcomers_of, propose
+from dotwin.inference.unit_integrals import (
+    UnitDensity,
+    UnitIntegrals,
+    UnitRows,
+    integrals,
+    unit_rows,
+)
+from dotwin.mechanisms.design import Design
+from dotwin.mechanisms.parameters import parameters
+from dotwin.mechanisms.response import log_likelihood
+
+__all__ = ["ESS_MIN", "KHAT_MAX", "Reweighted", "reweight"]
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+#: Above this Pareto k, smoothed weights are not to be trusted (Vehtari et al. 2024).
+KHAT_MAX = 0.7
+#: As many effective draws as are asked of a sampler (Vehtari et al. 2021).
+ESS_MIN = 400
+#: To first order, the sd of a change of the log weights bounds the shift of any mean in sds.
+QUADRATURE_MAX = 0.02
+#: Draws on which the quadrature is checked, and on which the units' modes are guessed.
+CHECKED, GUESSED = 100, 200
+#: Nodes to begin with, and where they do not suffice: n, 2 n + 1, ...
+NODES = (7, 15, 31)
+#: Numbers held at once: draws are taken in blocks below this many.
+BLOCK = 4_000_000
+#: Effects drawn for each draw, of which copies of it by resampling take different ones.
+COPIES = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Reweighted:
+    """Draws that were re-weighted, and whether they can be used.
+
+    Parameters
+    ----------
+    posterior : dict of str to array
+        By posterior name, the draw first; empty where they cannot be used.
+    khat : float
+        Pareto k of the weights.
+    ess : float
+        Their effective size; copies of one earlier draw count as one.
+    draws : int
+        How many were weighted.
+    quadrature : float
+        By how much the log weights change with more nodes (sd over draws).
+    """
+
+    posterior: Mapping[str, Floats] = field(default_factory=dict)
+    khat: float = 0.0
+    ess: float = 0.0
+    draws: int = 0
+    quadrature: float = 0.0
+
+    @property
+    def complaint(self) -> str:
+        """Why they cannot be used; empty where they can."""
+        if not self.quadrature < QUADRATURE_MAX:
+            return f"integrals over unit effects are not exact enough (error {self.quadrature:.2g})"
+        if not self.khat < KHAT_MAX:
+            return f"the weights have too heavy a tail (k-hat {self.khat:.2f})"
+        if not self.ess >= ESS_MIN:
+            return f"too few effective draws are left ({self.ess:,.0f} of {self.draws:,})"
+        return ""
+
+
+def reweight(
+    old: Design,
+    new: Design,
+    changes: Changes,
+    values: Mapping[str, Floats],
+    *,
+    unit: str,
+    keep: int,
+    seed: int,
+) -> Reweighted:
+    """Re-weight a mechanism's draws by its new rows.
+
+    Parameters
+    ----------
+    old, new : Design
+        Of the earlier panel and of the later one, at the same reference scales and constants.
+    changes : Changes
+        With no earlier row revised or gone.
+    values : dict of str to array
+        Draws of the earlier posterior, the draw first.
+    unit : str
+        The level of the units.
+    keep : int
+        How many draws to return.
+    seed : int
+
+    Returns
+    -------
+    Reweighted
+    """
+    rng = np.random.default_rng(seed)
+    particles = extended(old, new, values)
+    count = next(iter(particles.values())).shape[0]
+    inner = f"{new.child}.{unit}" if unit in new.main.predictor.levels else ""
+    task = _Task(old, new, changes, inner, unit)
+    nodes, error = _enough_nodes(task, particles, seed)
+    if not error < QUADRATURE_MAX:
+        return Reweighted(draws=count, quadrature=error)
+    logs = np.zeros(count)
+    effects = np.zeros((count, task.touched, COPIES))
+    for block in task.blocks(count):
+        some = {name: array[block] for name, array in particles.items()}
+        ratio, inside = task.weigh(some, rng, nodes)
+        logs[block] = ratio
+        if inside is not None:
+            logs[block] += inside.gain()
+            effects[block] = inside.draw(rng.uniform(size=(ratio.size, task.touched, COPIES)))
+        for name, array in some.items():
+            particles[name][block] = array
+    weights, khat = _smoothed(logs)
+    ess = _effective(weights, _sources(new, values))
+    result = Reweighted({}, khat, ess, count, error)
+    if result.complaint:
+        return result
+    at, copy = _resampled(weights, keep, rng)
+    posterior = {name: array[at] for name, array in particles.items()}
+    if inner:
+        whole = posterior[inner]
+        whole[:, task.units.group] = effects[at, :, copy % COPIES]
+        _fill_unseen(whole, old, new, task, posterior[f"{new.child}.sd_{unit}"], rng)
+    return Reweighted(posterior, khat, ess, count, error)
+
+
+class _Task:
+    """What does not depend on the draws."""
+
+    def __init__(self, old: Design, new: Design, changes: Changes, inner: str, unit: str) -> None:
+        self.inner, self.level = inner, unit
+        self.units: UnitRows = (
+            unit_rows(new, changes.earlier, changes.added, unit)
+            if inner
+            else (
+                UnitRows(
+                    rows_of(new, changes.earlier[:0]),
+                    rows_of(new, changes.added),
+                    np.zeros(0, dtype=np.intp),
+                    np.zeros(changes.added.size, dtype=np.intp),
+                    np.zeros(0, dtype=np.intp),
+                    unit,
+                )
+            )
+        )
+        self.rows = self.units.new
+        self.newcomers = newcomers_of(old, new, self.rows, inner)
+        self.guess: _Guess | None = None
+
+    @property
+    def touched(self) -> int:
+        """How many units have new rows and an effect."""
+        return int(self.units.group.size)
+
+    def blocks(self, count: int) -> list[slice]:
+        """Cut draws into blocks that fit into memory."""
+        held = self.units.old.rows + self.rows.rows + 200 * self.touched
+        size = max(1, BLOCK // max(held, 1))
+        return [slice(at, min(at + size, count)) for at in range(0, count, size)]
+
+    def weigh(
+        self, values: dict[str, Floats], rng: np.random.Generator, nodes: int
+    ) -> tuple[Floats, UnitIntegrals | None]:
+        """Draw new effects in place; return their log ratio and the integrands of the units."""
+        draws = next(iter(values.values())).shape[0]
+        if not self.rows.rows:
+            return propose(self.newcomers, self.rows, values, None, rng), None
+        if not self.inner:
+            ratio = propose(self.newcomers, self.rows, values, None, rng)
+            return ratio + log_likelihood(self.rows, values).sum(axis=1), None
+        if self.guess is None:
+            raise RuntimeError("the modes are guessed before draws are weighed")
+        own = values[self.inner].copy()
+        sd = values[f"{self.inner.rpartition('.')[0]}.sd_{self.level}"]
+        values[self.inner] = np.zeros_like(own)
+        start, spread = self.guess.of(UnitDensity(self.units, values).old_eta, sd)
+        values[self.inner][:, self.units.group] = start
+        ratio = propose(self.newcomers, self.rows, values, spread[:, self.units.new_unit], rng)
+        values[self.inner] = np.zeros_like(own)
+        inside = integrals(UnitDensity(self.units, values), start, spread, sd, nodes)
+        values[self.inner] = own
+        return ratio + np.zeros(draws), inside
+
+
+@dataclass(frozen=True, eq=False)
+class _Guess:
+    """The modes of units with old rows: what their draws say, given the rest of a unit's rows.
+
+    Parameters
+    ----------
+    units : UnitRows
+    effect, shared, slope, spread : array, dims (unit,)
+        Mean effect; mean of what the unit's rows share besides; by how much the effect moves with
+        it; and how far it scatters then.
+    """
+
+    units: UnitRows
+    effect: Floats
+    shared: Floats
+    slope: Floats
+    spread: Floats
+
+    def of(self, eta: Floats, sd: Floats) -> tuple[Floats, Floats]:
+        """Guess modes and spreads, dims (draw, unit)."""
+        known = self.units.known
+        away = _by_unit(self.units, eta) - self.shared
+        start = np.where(known, self.effect - self.slope * away, 0.0)
+        return start, np.where(known, np.minimum(self.spread, sd[:, None]), sd[:, None])
+
+
+def _by_unit(units: UnitRows, eta: Floats) -> Floats:
+    """Average a linear predictor over each unit's old rows, dims (draw, unit)."""
+    result = np.zeros((eta.shape[0], units.group.size))
+    if units.old_unit.size:
+        starts = np.flatnonzero(np.diff(units.old_unit, prepend=-1))
+        size = np.diff(np.append(starts, units.old_unit.size))
+        result[:, units.old_unit[starts]] = np.add.reduceat(eta, starts, axis=1) / size
+    return result
+
+
+def _guess(task: _Task, particles: Mapping[str, Floats]) -> _Guess:
+    count = next(iter(particles.values())).shape[0]
+    picked = _spread_over(count, GUESSED)
+    values = {name: array[picked] for name, array in particles.items()}
+    effect = values[task.inner][:, task.units.group]
+    values[task.inner] = np.zeros_like(values[task.inner])
+    shared = _by_unit(task.units, UnitDensity(task.units, values).old_eta)
+    middle, centre = effect.mean(axis=0), shared.mean(axis=0)
+    apart, away = effect - middle, shared - centre
+    slope = -(apart * away).sum(axis=0) / np.maximum((away**2).sum(axis=0), 1e-12)
+    scatter = (apart + slope * away).std(axis=0)
+    return _Guess(task.units, middle, centre, slope, np.maximum(scatter, 1e-9))
+
+
+def _enough_nodes(task: _Task, particles: Mapping[str, Floats], seed: int) -> tuple[int, float]:
+    """Find how many nodes the integrals need, and what error is left."""
+    if not task.inner or not task.rows.rows:
+        return NODES[0], 0.0
+    task.guess = _guess(task, particles)
+    count = next(iter(particles.values())).shape[0]
+    picked = _spread_over(count, CHECKED)
+    gains = []
+    for nodes in NODES:
+        some = {name: array[picked] for name, array in particles.items()}
+        # The same new effects for each number of nodes.
+        _, inside = task.weigh(some, np.random.default_rng(seed), nodes)
+        assert inside is not None
+        gains.append(inside.gain())
+        if len(gains) > 1:
+            error = float(np.std(gains[-1] - gains[-2]))
+            if error < QUADRATURE_MAX:
+                return NODES[len(gains) - 2], error
+    return NODES[-1], error if np.isfinite(error) else np.inf
+
+
+def _spread_over(count: int, most: int) -> Indices:
+    picked = min(count, most)
+    return np.floor((np.arange(picked) + 0.5) * count / picked).astype(np.intp)
+
+
+def _smoothed(logs: Floats) -> tuple[Floats, float]:
+    """Return normalised Pareto-smoothed weights and their k."""
+    from arviz_stats.base.array import array_stats
+
+    if np.isnan(logs).any() or not np.isfinite(logs.max()):
+        return np.full(logs.size, 1.0 / logs.size), np.inf
+    if np.ptp(logs) == 0.0:
+        return np.full(logs.size, 1.0 / logs.size), -np.inf
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        smooth, khat = array_stats.psislw(-logs)
+    weights = np.exp(smooth - np.max(smooth))
+    return weights / weights.sum(), float(khat)
+
+
+def _sources(design: Design, values: Mapping[str, Floats]) -> Indices:
+    """Number draws so that copies of one earlier draw have one number."""
+    free = [
+        values[one.name].reshape(values[one.name].shape[0], -1)
+        for one in parameters(
+            design.equation, design.reference, design.group_names, design.period_names
+        )
+        if one.kind in ("free", "dispersion", "cutpoints")
+    ]
+    _, number = np.unique(np.concatenate(free, axis=1), axis=0, return_inverse=True)
+    return np.asarray(number, dtype=np.intp).ravel()
+
+
+def _effective(weights: Floats, sources: Indices) -> float:
+    return float(1.0 / (np.bincount(sources, weights) ** 2).sum())
+
+
+def _resampled(weights: Floats, keep: int, rng: np.random.Generator) -> tuple[Indices, Indices]:
+    """Resample systematically; return which draws, in their order, and the number of each copy.
+
+    Copies stay side by side, so that what measures the autocorrelation of chains sees them.
+    """
+    wanted = (np.arange(keep) + rng.uniform()) / keep
+    total = np.cumsum(weights)
+    at = np.minimum(np.searchsorted(total / total[-1], wanted), weights.size - 1)
+    first = np.searchsorted(at, at)
+    return at.astype(np.intp), (np.arange(keep) - first).astype(np.intp)
+
+
+def _fill_unseen(
+    effects: Floats,
+    old: Design,
+    new: Design,
+    task: _Task,
+    sd: Floats,
+    rng: np.random.Generator,
+) -> None:
+    """Draw the effects of new units without a row of their own from their population."""
+    seen = set(old.group_names[task.level])
+    touched = set(task.units.group.tolist())
+    unseen = [
+        i
+        for i, name in enumerate(new.group_names[task.level])
+        if name not in seen and i not in touched
+    ]
+    effects[:, unseen] = sd[:, None] * rng.standard_normal((sd.size, len(unseen)))
