@@ -46,8 +46,10 @@ ESS_MIN = 400
 QUADRATURE_MAX = 0.02
 #: Draws on which the quadrature is checked, and on which the units' modes are guessed.
 CHECKED, GUESSED = 100, 200
-#: Nodes to begin with, and where they do not suffice: n, 2 n + 1, ...
-NODES = (7, 15, 31)
+#: Nodes and Newton steps to begin with, and what follows where they do not suffice.
+TRIES = ((5, 0), (7, 1), (15, 2))
+#: Earlier draws that are weighted, evenly spread; more would be told apart by no answer.
+WEIGHTED = 2000
 #: Numbers held at once: draws are taken in blocks below this many.
 BLOCK = 4_000_000
 #: Effects drawn for each draw, of which copies of it by resampling take different ones.
@@ -121,23 +123,25 @@ def reweight(
     Reweighted
     """
     rng = np.random.default_rng(seed)
+    some = _spread_over(next(iter(values.values())).shape[0], WEIGHTED)
+    values = {name: array[some] for name, array in values.items()}
     particles = extended(old, new, values)
     count = next(iter(particles.values())).shape[0]
     inner = f"{new.child}.{unit}" if unit in new.main.predictor.levels else ""
     task = _Task(old, new, changes, inner, unit)
-    nodes, error = _enough_nodes(task, particles, seed)
+    tried, error = _enough_nodes(task, particles, seed)
     if not error < QUADRATURE_MAX:
         return Reweighted(draws=count, quadrature=error)
     logs = np.zeros(count)
     effects = np.zeros((count, task.touched, COPIES))
     for block in task.blocks(count):
-        some = {name: array[block] for name, array in particles.items()}
-        ratio, inside = task.weigh(some, rng, nodes)
+        held = {name: array[block] for name, array in particles.items()}
+        ratio, inside = task.weigh(held, rng, *tried)
         logs[block] = ratio
         if inside is not None:
             logs[block] += inside.gain()
             effects[block] = inside.draw(rng.uniform(size=(ratio.size, task.touched, COPIES)))
-        for name, array in some.items():
+        for name, array in held.items():
             particles[name][block] = array
     weights, khat = _smoothed(logs)
     ess = _effective(weights, _sources(new, values))
@@ -188,7 +192,7 @@ class _Task:
         return [slice(at, min(at + size, count)) for at in range(0, count, size)]
 
     def weigh(
-        self, values: dict[str, Floats], rng: np.random.Generator, nodes: int
+        self, values: dict[str, Floats], rng: np.random.Generator, nodes: int, steps: int
     ) -> tuple[Floats, UnitIntegrals | None]:
         """Draw new effects in place; return their log ratio and the integrands of the units."""
         draws = next(iter(values.values())).shape[0]
@@ -202,11 +206,12 @@ class _Task:
         own = values[self.inner].copy()
         sd = values[f"{self.inner.rpartition('.')[0]}.sd_{self.level}"]
         values[self.inner] = np.zeros_like(own)
-        start, spread = self.guess.of(UnitDensity(self.units, values).old_eta, sd)
+        density = UnitDensity(self.units, values)
+        start, spread = self.guess.of(density.old_eta, sd)
         values[self.inner][:, self.units.group] = start
         ratio = propose(self.newcomers, self.rows, values, spread[:, self.units.new_unit], rng)
-        values[self.inner] = np.zeros_like(own)
-        inside = integrals(UnitDensity(self.units, values), start, spread, sd, nodes)
+        values[self.inner][:, self.units.group] = 0.0
+        inside = integrals(density, start, spread, sd, nodes, steps)
         values[self.inner] = own
         return ratio + np.zeros(draws), inside
 
@@ -261,25 +266,27 @@ def _guess(task: _Task, particles: Mapping[str, Floats]) -> _Guess:
     return _Guess(task.units, middle, centre, slope, np.maximum(scatter, 1e-9))
 
 
-def _enough_nodes(task: _Task, particles: Mapping[str, Floats], seed: int) -> tuple[int, float]:
-    """Find how many nodes the integrals need, and what error is left."""
+def _enough_nodes(
+    task: _Task, particles: Mapping[str, Floats], seed: int
+) -> tuple[tuple[int, int], float]:
+    """Find how many nodes and Newton steps the integrals need, and what error is left."""
     if not task.inner or not task.rows.rows:
-        return NODES[0], 0.0
+        return TRIES[0], 0.0
     task.guess = _guess(task, particles)
-    count = next(iter(particles.values())).shape[0]
-    picked = _spread_over(count, CHECKED)
-    gains = []
-    for nodes in NODES:
-        some = {name: array[picked] for name, array in particles.items()}
-        # The same new effects for each number of nodes.
-        _, inside = task.weigh(some, np.random.default_rng(seed), nodes)
-        assert inside is not None
-        gains.append(inside.gain())
-        if len(gains) > 1:
-            error = float(np.std(gains[-1] - gains[-2]))
-            if error < QUADRATURE_MAX:
-                return NODES[len(gains) - 2], error
-    return NODES[-1], error if np.isfinite(error) else np.inf
+    picked = _spread_over(next(iter(particles.values())).shape[0], CHECKED)
+    error = np.inf
+    for nodes, steps in TRIES:
+        gains = []
+        for count in (nodes, 2 * nodes + 1):
+            some = {name: array[picked] for name, array in particles.items()}
+            # The same new effects for each number of nodes.
+            _, inside = task.weigh(some, np.random.default_rng(seed), count, steps)
+            assert inside is not None
+            gains.append(inside.gain())
+        error = float(np.std(gains[1] - gains[0]))
+        if error < QUADRATURE_MAX:
+            return (nodes, steps), error
+    return TRIES[-1], error if np.isfinite(error) else np.inf
 
 
 def _spread_over(count: int, most: int) -> Indices:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from dotwin.errors import IntegrityError
 from dotwin.inference.engine import Settings
+from dotwin.inference.updating import ComponentUpdate
 from dotwin.mechanisms.columns import Reference
 from dotwin.mechanisms.design import Design, build_design
 from dotwin.mechanisms.equation import Structure, equation
@@ -89,6 +90,7 @@ def _write(fit: Fit, folder: Path, whole_panel: bool) -> None:
         "settings": vars(fit.settings),
         "engines": {name: list(pair) for name, pair in fit.engines.items()},
         "components": [list(group) for group in fit.components],
+        "updates": [vars(one) for one in fit.notes.get("updates", {}).values()],
         "levels": list(fit.twin.panel.levels),
         "mechanisms": {name: _design_data(design) for name, design in fit.designs.items()},
     }
@@ -212,6 +214,7 @@ def load_fit(path: str | Path) -> Fit:
         name: _design(twin, name, panel, stored, imputed, whole=about["whole_panel"])
         for name, stored in about["mechanisms"].items()
     }
+    updates = {one["component"]: ComponentUpdate(**one) for one in about.get("updates", [])}
     return Fit(
         twin=twin,
         panel=panel,
@@ -220,6 +223,7 @@ def load_fit(path: str | Path) -> Fit:
         settings=Settings(**about["settings"]),
         engines={name: (pair[0], pair[1]) for name, pair in about["engines"].items()},
         components=tuple(tuple(group) for group in about["components"]),
+        notes={"updates": updates} if updates else {},
     )
 
 

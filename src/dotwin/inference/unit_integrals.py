@@ -11,9 +11,12 @@ a normal is the polynomial through its values at the nodes, from which the effec
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +25,21 @@ from dotwin.inference.changes import rows_of
 from dotwin.mechanisms.design import Design
 from dotwin.mechanisms.response import row_extra, row_predictor
 
+if TYPE_CHECKING:
+    from dotwin.inference.nuts.parts import ResponseParts
+
 __all__ = ["UnitDensity", "UnitIntegrals", "UnitRows", "integrals", "unit_rows"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 _HALF_LOG_TWO_PI = 0.5 * np.log(2.0 * np.pi)
-#: A unit with old rows starts near its mode; one without starts from nothing.
-STEPS_KNOWN, STEPS_NEW = 1, 8
+#: Newton steps to the mode of a unit without old rows, which starts from nothing.
+STEPS_NEW = 8
 #: Of a Newton step's finite differences, in sds of the integrand.
 DIFFERENCE = 0.2
 #: An integrand is drawn from between so many of its sds, at so many points.
-REACH, POINTS = 6.0, 97
+REACH, POINTS = 6.0, 65
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +71,23 @@ class UnitRows:
         found = np.zeros(self.group.size, dtype=bool)
         found[self.old_unit] = True
         return found
+
+    @cached_property
+    def is_compiled(self) -> bool:
+        """Whether a compiled kernel knows the earlier rows' densities."""
+        one = self.old.equation.indicator
+        counts = self.old.equation.family.support.integer
+        zeros = one.zeros.kind if one.zeros else ""
+        return self.old.lower is None and (not zeros or (zeros == "hurdle" and not counts))
+
+    @cached_property
+    def arrays(self) -> tuple[Indices, Indices, ResponseParts]:
+        """Which earlier rows speak of the mean, where each unit's begin, and their outcomes."""
+        from dotwin.inference.nuts.rows import main_rows, response_parts
+
+        kept = main_rows(self.old)
+        starts = np.searchsorted(self.old_unit[kept], np.arange(self.group.size + 1))
+        return kept, starts.astype(np.intp), response_parts(self.old, {}, [])[0]
 
 
 def unit_rows(design: Design, earlier: Indices, added: Indices, level: str) -> UnitRows:
@@ -151,42 +174,46 @@ class UnitIntegrals:
         """
         inside = self.old + self.new - 0.5 * (self._effects / self.sd[:, None, None]) ** 2
         ratio = inside + 0.5 * self.nodes**2
-        ratio = ratio - ratio[..., self.nodes.size // 2, None]
         points = np.linspace(-REACH, REACH, POINTS)
-        logs = ratio @ _through(self.nodes, points).T - 0.5 * points**2
-        density = np.exp(logs - logs.max(axis=2, keepdims=True))
-        total = np.zeros(density.shape)
-        np.cumsum(0.5 * (density[..., 1:] + density[..., :-1]), axis=2, out=total[..., 1:])
-        total /= total[..., -1:]
         result = np.empty(noise.shape)
-        for copy in range(noise.shape[2]):
-            wanted = noise[..., copy, None]
-            above = np.clip((total < wanted).sum(axis=2), 1, POINTS - 1)[..., None]
-            high = np.take_along_axis(total, above, 2)
-            low = np.take_along_axis(total, above - 1, 2)
-            share = (wanted - low) / np.maximum(high - low, 1e-300)
-            z = points[above - 1] + share * (points[1] - points[0])
-            result[..., copy] = self.centre + self.scale * z[..., 0]
-        return result
+        _compiled("draw")(ratio, _through(self.nodes, points), points, noise, result)
+        return np.asarray(self.centre[..., None] + self.scale[..., None] * result)
+
+
+@cache
+def _compiled(what: str) -> Callable[..., None]:
+    """Return a kernel, compiled once per machine; numba is slow to import."""
+    from dotwin.inference import nuts, unit_kernels
+
+    digest = hashlib.sha256(Path(unit_kernels.__file__).read_bytes())
+    for source in sorted(Path(nuts.__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    version = int.from_bytes(digest.digest()[:4])
+    build = unit_kernels.build_draw if what == "draw" else unit_kernels.build_sums
+    kernel: Callable[..., None] = build(version)
+    return kernel
 
 
 def _through(nodes: Floats, points: Floats) -> Floats:
     """Return the weights of a polynomial's values at nodes in its values at points.
 
-    Beyond the outer nodes the polynomial is not known; its value there is that of the outer node.
+    Beyond the outer nodes, where nothing holds the polynomial, its tangent there goes on.
     """
     inside = np.clip(points, nodes[0], nodes[-1])
-    away = inside[:, None, None] - nodes[None, None, :]
+    beyond = (points - inside)[:, None]
+    step = 1e-4
+    inwards = inside - step * np.sign(inside)
+    at, near = _lagrange(nodes, inside), _lagrange(nodes, inwards)
+    slope = (at - near) / (step * np.sign(inside) + (inside == 0.0))[:, None]
+    return np.asarray(at + beyond * slope)
+
+
+def _lagrange(nodes: Floats, points: Floats) -> Floats:
+    away = points[:, None, None] - nodes[None, None, :]
     apart = nodes[:, None] - nodes[None, :]
     keep = ~np.eye(nodes.size, dtype=bool)
     parts = np.where(keep, away / np.where(keep, apart, 1.0), 1.0)
     return np.asarray(parts.prod(axis=2))
-
-
-def nodes_and_weights(count: int) -> tuple[Floats, Floats]:
-    """Return Gauss-Hermite nodes and weights for a standard normal's exponent."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(count)
-    return np.asarray(nodes, dtype=float), np.asarray(weights, dtype=float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,8 +256,32 @@ class UnitDensity:
         return result
 
     def old(self, effects: Floats) -> Floats:
-        """Return log densities of the earlier rows at effects of dims (draw, unit, node)."""
-        return self._sums(self.rows.old, self.old_eta, self.rows.old_unit, effects)
+        """Return log densities of the earlier rows at effects of dims (draw, unit, node).
+
+        They hold up to a constant for each draw and unit.
+        """
+        if not self.rows.is_compiled:
+            return self._sums(self.rows.old, self.old_eta, self.rows.old_unit, effects)
+        kept, starts, part = self.rows.arrays
+        eq = self.rows.old.equation
+        draws = effects.shape[0]
+        own = [self.parameters[f"{eq.child}.{one.name}"] for one in eq.family.dispersion]
+        cutpoints = self.parameters.get(f"{eq.child}.cutpoints", np.zeros((draws, 0)))
+        result = np.empty(effects.shape)
+        _compiled("sums")(
+            part.family,
+            np.ascontiguousarray(self.old_eta[:, kept]),
+            starts,
+            part.y,
+            part.log_y,
+            part.log_rest,
+            part.trials,
+            np.stack(own, axis=1) if own else np.zeros((draws, 1)),
+            np.ascontiguousarray(cutpoints),
+            np.ascontiguousarray(effects),
+            result,
+        )
+        return result
 
     def new(self, effects: Floats) -> Floats:
         """Return log densities of the new rows at effects of dims (draw, unit, node)."""
@@ -238,9 +289,9 @@ class UnitDensity:
 
 
 def integrals(
-    density: UnitDensity, start: Floats, spread: Floats, sd: Floats, count: int
+    density: UnitDensity, start: Floats, spread: Floats, sd: Floats, count: int, steps: int
 ) -> UnitIntegrals:
-    """Climb to each integrand's mode and evaluate it at the nodes around it.
+    """Evaluate each unit's integrand at nodes around its mode.
 
     Parameters
     ----------
@@ -251,6 +302,8 @@ def integrals(
         Of the effects.
     count : int
         Of nodes.
+    steps : int
+        Newton steps from the guess to the mode.
     """
     known = density.rows.known
     at, scale = start, np.broadcast_to(spread, start.shape)
@@ -262,8 +315,8 @@ def integrals(
     def both(effects: Floats) -> Floats:
         return density.old(effects) + density.new(effects)
 
-    at, scale = _climb(both, at, scale, sd, STEPS_KNOWN)
-    nodes, weights = nodes_and_weights(count)
+    at, scale = _climb(both, at, scale, sd, steps)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(count)
     effects = at[..., None] + scale[..., None] * nodes
     return UnitIntegrals(
         at, scale, nodes, weights, density.old(effects), density.new(effects), sd, known

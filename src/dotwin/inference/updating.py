@@ -62,6 +62,10 @@ class ComponentUpdate:
     ess: float = np.nan
     draws: int = 0
 
+    def limits(self, ess: float) -> bool:
+        """Whether the weights leave fewer effective draws than the chains have."""
+        return self.way == "re-weighted" and self.rows > 0 and self.ess < ess
+
     def __str__(self) -> str:
         if self.way == "refitted":
             return f"{self.component}: refitted, since {self.reason}."
