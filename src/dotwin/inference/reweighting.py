@@ -48,7 +48,7 @@ QUADRATURE_MAX = 0.02
 CHECKED, GUESSED = 100, 200
 #: Nodes and Newton steps to begin with, and what follows where they do not suffice.
 TRIES = ((5, 0), (7, 1), (15, 2))
-#: Earlier draws that are weighted, evenly spread; more would be told apart by no answer.
+#: Earlier draws that are weighted, evenly spread; all of them where these leave too few.
 WEIGHTED = 2000
 #: Numbers held at once: draws are taken in blocks below this many.
 BLOCK = 4_000_000
@@ -75,10 +75,21 @@ class Reweighted:
     """
 
     posterior: Mapping[str, Floats] = field(default_factory=dict)
-    khat: float = 0.0
-    ess: float = 0.0
+    khat: float = np.nan
+    ess: float = np.nan
     draws: int = 0
     quadrature: float = 0.0
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether there are weights."""
+        return bool(np.isfinite(self.khat))
+
+    @property
+    def is_short(self) -> bool:
+        """Whether nothing but the number of effective draws is wanting."""
+        sound = self.quadrature < QUADRATURE_MAX and self.khat < KHAT_MAX
+        return sound and self.ess < ESS_MIN
 
     @property
     def complaint(self) -> str:
@@ -122,9 +133,26 @@ def reweight(
     -------
     Reweighted
     """
+    available = next(iter(values.values())).shape[0]
+    some = _spread_over(available, WEIGHTED)
+    thinned = {name: array[some] for name, array in values.items()}
+    result = _weighted(old, new, changes, thinned, unit, keep, seed)
+    # All of them may do where some leave too few.
+    if result.is_short and result.ess * available >= ESS_MIN * result.draws:
+        result = _weighted(old, new, changes, values, unit, keep, seed)
+    return result
+
+
+def _weighted(
+    old: Design,
+    new: Design,
+    changes: Changes,
+    values: Mapping[str, Floats],
+    unit: str,
+    keep: int,
+    seed: int,
+) -> Reweighted:
     rng = np.random.default_rng(seed)
-    some = _spread_over(next(iter(values.values())).shape[0], WEIGHTED)
-    values = {name: array[some] for name, array in values.items()}
     particles = extended(old, new, values)
     count = next(iter(particles.values())).shape[0]
     inner = f"{new.child}.{unit}" if unit in new.main.predictor.levels else ""
@@ -301,7 +329,7 @@ def _smoothed(logs: Floats) -> tuple[Floats, float]:
     if np.isnan(logs).any() or not np.isfinite(logs.max()):
         return np.full(logs.size, 1.0 / logs.size), np.inf
     if np.ptp(logs) == 0.0:
-        return np.full(logs.size, 1.0 / logs.size), -np.inf
+        return np.full(logs.size, 1.0 / logs.size), 0.0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         smooth, khat = array_stats.psislw(-logs)
     weights = np.exp(smooth - np.max(smooth))

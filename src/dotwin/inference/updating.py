@@ -46,9 +46,9 @@ class ComponentUpdate:
         Why it was refitted; empty where it was not.
     rows : int
         New rows of its mechanisms.
-    khat : float
-        Pareto k of the weights; missing where none were computed.
-    ess : float
+    khat : float, optional
+        Pareto k of the weights; none where there are no weights.
+    ess : float, optional
         The effective size of the weights.
     draws : int
         How many earlier draws were weighted.
@@ -58,22 +58,24 @@ class ComponentUpdate:
     way: str
     reason: str = ""
     rows: int = 0
-    khat: float = np.nan
-    ess: float = np.nan
+    khat: float | None = None
+    ess: float | None = None
     draws: int = 0
 
     def limits(self, ess: float) -> bool:
         """Whether the weights leave fewer effective draws than the chains have."""
-        return self.way == "re-weighted" and self.rows > 0 and self.ess < ess
+        if self.way != "re-weighted" or self.ess is None:
+            return False
+        return self.ess < ess
 
     def __str__(self) -> str:
         if self.way == "refitted":
             return f"{self.component}: refitted, since {self.reason}."
-        if not self.rows:
+        if self.khat is None or self.ess is None:
             return f"{self.component}: kept as it was, since it has no new row."
         return (
             f"{self.component}: {self.draws:,} draws re-weighted by {self.rows:,} new rows "
-            f"(k-hat {max(self.khat, 0.0):.2f}, {self.ess:,.0f} effective)."
+            f"(k-hat {self.khat:.2f}, {self.ess:,.0f} effective)."
         )
 
 
@@ -205,17 +207,17 @@ def _reweighted(
     all_changes = [changes_between(old, new, earlier.panel, panel) for old, new in pairs]
     added = sum(changes.added.size for changes in all_changes)
 
-    def refitted(reason: str, tried: Reweighted | None = None) -> ComponentUpdate:
-        if tried is None or not tried.draws:
-            return ComponentUpdate(name, "refitted", reason, added)
-        return ComponentUpdate(name, "refitted", reason, added, tried.khat, tried.ess, tried.draws)
+    def verdict(way: str, reason: str, tried: Reweighted | None = None) -> ComponentUpdate:
+        if tried is None or not tried.is_weighted or not added:
+            return ComponentUpdate(name, way, reason, added)
+        return ComponentUpdate(name, way, reason, added, tried.khat, tried.ess, tried.draws)
 
     was_imputed = any(f"{child}.missing" in earlier.tree["posterior"] for child in members)
     if component.imputation is not None or was_imputed or members not in earlier.components:
-        return None, refitted("missing values are drawn together with its parameters")
+        return None, verdict("refitted", "missing values are drawn together with its parameters")
     (old, new), (changes,) = pairs[0], all_changes
     if changes.revised or changes.gone:
-        return None, refitted(_revision(changes))
+        return None, verdict("refitted", _revision(changes))
     result = reweight(
         old,
         new,
@@ -226,7 +228,7 @@ def _reweighted(
         seed=component_seed(seed, component),
     )
     if result.complaint:
-        return None, refitted(result.complaint, result)
+        return None, verdict("refitted", result.complaint, result)
     chains, each = earlier.settings.chains, earlier.settings.draws
     posterior = {
         key: array.reshape(chains, each, *array.shape[1:])
@@ -234,9 +236,7 @@ def _reweighted(
     }
     engine, seconds = earlier.engines[name]
     draws = Draws(posterior, _statistics(earlier, name), engine, seconds)
-    return draws, ComponentUpdate(
-        name, "re-weighted", "", added, result.khat, result.ess, result.draws
-    )
+    return draws, verdict("re-weighted", "", result)
 
 
 def _own(design: Design) -> set[str]:
