@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dotwin.inference.fit import Fit
 
-__all__ = ["log_likelihood_tree", "mode"]
+__all__ = ["log_likelihood_tree"]
 
 Floats = NDArray[np.float64]
 
@@ -144,7 +144,7 @@ def _leave_out_unit(design: Design, parameters: dict[str, Floats], unit: str) ->
         )
         return _sum_by(rows, index) - 0.5 * (effect / sd) ** 2 - np.log(sd)
 
-    centre, spread = mode(joint, parameters[name][:, position], sd)
+    centre, spread = _mode(joint, parameters[name][:, position], sd)
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     terms = [
         joint(centre + spread * node) + np.log(weight) + 0.5 * node**2
@@ -154,7 +154,7 @@ def _leave_out_unit(design: Design, parameters: dict[str, Floats], unit: str) ->
     return np.asarray(total + np.log(spread) - 0.5 * np.log(2.0 * np.pi))
 
 
-def mode(joint: Callable[[Floats], Floats], start: Floats, sd: Floats) -> tuple[Floats, Floats]:
+def _mode(joint: Callable[[Floats], Floats], start: Floats, sd: Floats) -> tuple[Floats, Floats]:
     """Climb to the mode of each integrand by Newton steps; return it and the scale around it."""
     at = np.array(start)
     for _ in range(STEPS):

@@ -1,18 +1,19 @@
 """Effects that a later panel brings: shocks of new periods, steps of a walk, effects of new groups.
 
-They are new parameters. Given all others, each is drawn from a proposal around the mode of its own
-conditional density, and the ratio of that density to the proposal goes into the weight of the draw.
+They are new parameters. Given all others, they are drawn together from a Student's t around the
+mode of their conditional density, at its curvature. The ratio of that density to the t's goes into
+the weight of the draw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import lgamma, log, pi
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dotwin.inference.likelihood import mode
 from dotwin.mechanisms.design import Design, PredictorDesign
 from dotwin.mechanisms.parameters import Parameter, parameters
 from dotwin.mechanisms.response import row_extra, row_predictor
@@ -24,8 +25,8 @@ Indices = NDArray[np.intp]
 
 #: Degrees of freedom of proposals: tails heavier than those of what they stand for.
 TAILS = 7.0
-#: Effects that act on the same rows are sought in turn.
-ROUNDS = 2
+#: Newton steps to their mode, and the step of their finite differences in sds of the effects.
+NEWTON, STEP = 6, 1e-3
 _EXTRA = {"zeros": "zeros_eta"}
 
 
@@ -176,41 +177,37 @@ def propose(
     array, dims (draw,)
         The log of the density of the effects over that of the proposal.
     """
-    ratio: Floats = np.zeros(next(iter(values.values())).shape[0])
+    draws = next(iter(values.values())).shape[0]
     # Effects of groups without a new row have nothing but their prior.
     for one in newcomers:
         if not (one.index >= 0).any():
-            sd = _sd(one, values)
-            one.add(values, sd * rng.standard_normal((sd.shape[0], one.size)))
+            one.add(values, _sd(one, values) * rng.standard_normal((draws, one.size)))
     acting = [one for one in newcomers if (one.index >= 0).any()]
-    found: list[tuple[Floats, Floats]] = []
-    for turn in range(ROUNDS if len(acting) > 1 else 1):
-        for k, one in enumerate(acting):
-            before = found[k][0] if turn else np.zeros((ratio.size, one.size))
-            one.add(values, -before)
-            centre, scale = _conditional(one, rows, values, spread, before)
-            one.add(values, centre)
-            if turn:
-                found[k] = (centre, scale)
-            else:
-                found.append((centre, scale))
-    for one, (centre, scale) in zip(acting, found, strict=True):
-        t = rng.standard_t(TAILS, centre.shape)
-        away, sd = scale * t, _sd(one, values)
-        one.add(values, away)
-        proposed = -0.5 * (TAILS + 1.0) * np.log1p(t**2 / TAILS) - np.log(scale) + _T_CONSTANT
-        prior = -0.5 * ((centre + away) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2.0 * np.pi)
-        ratio = ratio + (prior - proposed).sum(axis=1)
-    return ratio
-
-
-def _t_constant() -> float:
-    from math import lgamma, log, pi
-
-    return lgamma(0.5 * (TAILS + 1.0)) - lgamma(0.5 * TAILS) - 0.5 * log(TAILS * pi)
-
-
-_T_CONSTANT = _t_constant()
+    if not acting:
+        return np.zeros(draws)
+    rowwise = _Rows(acting, rows, values, spread)
+    centre, precision = _climb(rowwise, draws)
+    size = centre.shape[1]
+    root = np.linalg.cholesky(precision)
+    z = rng.standard_normal((draws, size))
+    stretch = np.sqrt(TAILS / rng.chisquare(TAILS, draws))
+    # With root root' the precision, the inverse of root' makes its covariance.
+    away = np.linalg.solve(np.swapaxes(root, 1, 2), z[..., None])[..., 0] * stretch[:, None]
+    effects = centre + away
+    start = 0
+    for one in acting:
+        one.add(values, effects[:, start : start + one.size])
+        start += one.size
+    square = (z**2).sum(axis=1) * stretch**2
+    proposed = (
+        lgamma(0.5 * (TAILS + size))
+        - lgamma(0.5 * TAILS)
+        - 0.5 * size * log(TAILS * pi)
+        + np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+        - 0.5 * (TAILS + size) * np.log1p(square / TAILS)
+    )
+    prior = -0.5 * (effects / rowwise.sd) ** 2 - np.log(rowwise.sd) - 0.5 * log(2.0 * pi)
+    return np.asarray(prior.sum(axis=1) - proposed)
 
 
 def _sd(one: Newcomers, values: Mapping[str, Floats]) -> Floats:
@@ -218,43 +215,78 @@ def _sd(one: Newcomers, values: Mapping[str, Floats]) -> Floats:
     return np.asarray(array[:, one.sd[0]] if one.sd else array)[:, None]
 
 
-def _conditional(
-    one: Newcomers,
-    rows: Design,
-    values: Mapping[str, Floats],
-    spread: Floats | None,
-    start: Floats,
-) -> tuple[Floats, Floats]:
-    """Find the mode of each effect's conditional density and the spread there."""
-    picked = np.flatnonzero(one.index >= 0)
-    order = picked[np.argsort(one.index[picked], kind="stable")]
-    index = one.index[order]
-    starts = np.flatnonzero(np.diff(index, prepend=-1))
-    there = index[starts]
-    eq = rows.equation
-    eta = row_predictor(eq.main, rows, values, order)
-    extra = row_extra(rows, values, order)
-    trials = None if rows.trials is None else rows.trials[order]
-    weight, sd = one.weight[order], _sd(one, values)
-    nodes, shares = np.zeros(1), np.ones(1)
-    if spread is not None:
-        # Three nodes carry a normal's mean, spread and tails well enough for a proposal.
-        nodes, shares = np.array([-np.sqrt(3.0), 0.0, np.sqrt(3.0)]), np.array([1.0, 4.0, 1.0]) / 6
+class _Rows:
+    """Log densities of the new rows as functions of new effects."""
 
-    def joint(effects: Floats) -> Floats:
-        shift = effects[:, index] * weight
+    def __init__(
+        self,
+        acting: list[Newcomers],
+        rows: Design,
+        values: Mapping[str, Floats],
+        spread: Floats | None,
+    ) -> None:
+        draws = next(iter(values.values())).shape[0]
+        self._rows, self._spread = rows, spread
+        self._eta = row_predictor(rows.equation.main, rows, values)
+        self._extra = row_extra(rows, values)
+        self.sd: Floats = np.concatenate(
+            [np.broadcast_to(_sd(one, values), (draws, one.size)) for one in acting], axis=1
+        )
+        #: By role: what each effect adds to each row, dims (row, effect).
+        self.matrices = {one.role: np.zeros((rows.rows, self.sd.shape[1])) for one in acting}
+        start = 0
+        for one in acting:
+            at = np.flatnonzero(one.index >= 0)
+            self.matrices[one.role][at, start + one.index[at]] = one.weight[at]
+            start += one.size
+        self._nodes, self._shares = np.zeros(1), np.ones(1)
+        if spread is not None:
+            # Three nodes carry a normal's mean, spread and tails well enough for a proposal.
+            self._nodes = np.array([-np.sqrt(3.0), 0.0, np.sqrt(3.0)])
+            self._shares = np.array([1.0, 4.0, 1.0]) / 6.0
+
+    def derivatives(self, effects: Floats, role: str) -> tuple[Floats, Floats]:
+        """Return slope and bend of each row in one linear predictor, dims (draw, row)."""
+        shifts = {name: effects @ matrix.T for name, matrix in self.matrices.items()}
+        step = STEP * self.sd.min(axis=1, keepdims=True)
+        below, here, above = (
+            self._log_density({**shifts, role: shifts[role] + k * step}) for k in (-1.0, 0.0, 1.0)
+        )
+        # A row that is impossible where it is looked at says nothing of where to go.
+        with np.errstate(invalid="ignore"):
+            slope = np.nan_to_num((above - below) / (2.0 * step), posinf=0.0, neginf=0.0)
+            bend = np.nan_to_num((2.0 * here - above - below) / step**2, posinf=0.0, neginf=0.0)
+        return slope, np.maximum(bend, 0.0)
+
+    def _log_density(self, shifts: Mapping[str, Floats]) -> Floats:
+        rows = self._rows
+        extra = dict(self._extra)
+        for role, shift in shifts.items():
+            if role != "mean":
+                extra[_EXTRA[role]] = extra[_EXTRA[role]] + shift
         terms = []
-        for node, share in zip(nodes, shares, strict=True):
-            moved = eta if spread is None else eta + spread[:, order] * node
-            more = dict(extra)
-            if one.role == "mean":
-                moved = moved + shift
-            else:
-                more[_EXTRA[one.role]] = more[_EXTRA[one.role]] + shift
-            terms.append(eq.family.logp(rows.y[order], moved, more, trials) + np.log(share))
-        logs = np.logaddexp.reduce(np.stack(terms), axis=0)
-        result = -0.5 * (effects / sd) ** 2 - np.log(sd)
-        result[:, there] += np.add.reduceat(logs, starts, axis=1)
-        return np.asarray(result)
+        for node, share in zip(self._nodes, self._shares, strict=True):
+            eta = self._eta + shifts.get("mean", 0.0)
+            if self._spread is not None:
+                eta = eta + node * self._spread
+            terms.append(rows.equation.family.logp(rows.y, eta, extra, rows.trials) + np.log(share))
+        return np.asarray(np.logaddexp.reduce(np.stack(terms), axis=0))
 
-    return mode(joint, start, np.broadcast_to(sd, start.shape))
+
+def _climb(rowwise: _Rows, draws: int) -> tuple[Floats, Floats]:
+    """Take Newton steps to the mode of all effects; return it and the precision around it."""
+    sd = rowwise.sd
+    size = sd.shape[1]
+    at = np.zeros((draws, size))
+    for _ in range(NEWTON):
+        slope = -at / sd**2
+        precision = np.zeros((draws, size, size))
+        precision[:, np.arange(size), np.arange(size)] = 1.0 / sd**2
+        for role, matrix in rowwise.matrices.items():
+            first, second = rowwise.derivatives(at, role)
+            slope = slope + first @ matrix
+            pairs = (matrix[:, :, None] * matrix[:, None, :]).reshape(-1, size * size)
+            precision += (second @ pairs).reshape(draws, size, size)
+        step = np.linalg.solve(precision, slope[..., None])[..., 0]
+        at = at + np.clip(step, -3.0 * sd, 3.0 * sd)
+    return at, precision

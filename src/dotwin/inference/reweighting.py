@@ -215,7 +215,8 @@ class _Task:
 
     def blocks(self, count: int) -> list[slice]:
         """Cut draws into blocks that fit into memory."""
-        held = self.units.old.rows + self.rows.rows + 200 * self.touched
+        effects = sum(one.size for one in self.newcomers)
+        held = self.units.old.rows + self.rows.rows + 100 * self.touched + effects**2
         size = max(1, BLOCK // max(held, 1))
         return [slice(at, min(at + size, count)) for at in range(0, count, size)]
 
