@@ -10,13 +10,19 @@ import pytest
 
 from dotwin.errors import ConvergenceWarning, DataError
 from dotwin.inference import Fit, fit, load_fit
-from dotwin.inference.changes import kept_constants
+from dotwin.inference.changes import kept_constants, rows_of
 from dotwin.inference.components import components_of
 from dotwin.inference.engine import Settings
+from dotwin.inference.newcomers import _Rows, newcomers_of
 from dotwin.inference.nuts import NutsEngine
 from dotwin.inference.schedule import run
+from dotwin.mechanisms.parameters import draw_prior, parameters
+from dotwin.mechanisms.response import row_predictor
 from dotwin.panel import Panel, read_panel
 from dotwin.spec.twin import Twin
+from tests.inference.nuts.cases import mechanism
+from tests.inference.nuts.cases import table as table_of
+from tests.inference.nuts.test_density import CASES
 
 LAYOUT = {
     "unit": "home",
@@ -320,3 +326,31 @@ def test_a_fit_without_its_panel_cannot_be_updated(
     loaded = load_fit(small_before.save(tmp_path / "fit", panel=False))
     with pytest.raises(DataError, match="saved without its panel"):
         loaded.update(small(table, PERIODS), seed=1)
+
+
+def test_new_effects_enter_the_rows_as_the_equation_says() -> None:
+    outcome, indicator = CASES["poisson, hurdle"]
+    frame = table_of(7, outcome, periods=6)
+    fields = {**indicator, "pooling": ["region", "provider", "period"], "trend": "walk"}
+    late = mechanism(frame, **fields)
+    first = (frame["region"] != "r3") & (frame["quarter"] < "2021Q1")
+    early = mechanism(frame[first], **fields)
+    added = np.flatnonzero((late.period >= 4) | (late.main.groups["region"] == 3))
+    rows = rows_of(late, added)
+    found = newcomers_of(early, late, rows, "y.provider")
+    names = sorted(one.parameter.name.removeprefix("y.") for one in found)
+    own = ["period", "region", "slope_region", "walk", "walk"]
+    assert names == [*own, "zeros.period", "zeros.region"]
+    listed = parameters(late.equation, late.reference, late.group_names, late.period_names)
+    values = draw_prior(listed, 3, seed=1)
+    moved = {name: array.copy() for name, array in values.items()}
+    rowwise = _Rows(found, rows, values, None)
+    effects = np.random.default_rng(2).normal(size=rowwise.sd.shape)
+    start = 0
+    for one in found:
+        one.add(moved, effects[:, start : start + one.size])
+        start += one.size
+    for arrays in rows.predictors:
+        predictor = arrays.predictor
+        change = row_predictor(predictor, rows, moved) - row_predictor(predictor, rows, values)
+        np.testing.assert_allclose(change, effects @ rowwise.matrices[predictor.role].T, atol=1e-12)
