@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from dotwin.inference.changes import Changes
 from dotwin.inference.newcomers import newcomers_of, propose
+from dotwin.inference.reweighting import _guess, _Task
 from dotwin.inference.unit_integrals import UnitDensity, UnitIntegrals, integrals, unit_rows
 from dotwin.mechanisms.design import Design, build_design
 from dotwin.mechanisms.parameters import draw_prior, parameters
@@ -243,3 +245,35 @@ def test_weights_of_new_shocks_and_steps_average_to_their_integral(ahead: int, w
     assert np.log(weights.mean()) == pytest.approx(expected, abs=4.5 * error)
     # Proposals near the conditional leave little noise in the weights.
     assert error * np.sqrt(draws) < 0.7
+
+
+def test_modes_are_guessed_from_draws_also_where_the_spread_is_small() -> None:
+    design = normal_design()
+    draws = 200
+    values = known_values(design, draws)
+    rng = np.random.default_rng(12)
+    values["y.sd_provider"] = np.exp(rng.uniform(np.log(0.01), np.log(1.0), draws))
+    values["y.residual_sd"] = np.full(draws, 0.7)
+    for name in ("y.causes", "y.region"):
+        values[name] *= 0.1
+    earlier, added = split(design)
+    size = np.bincount(design.unit[earlier], minlength=14)
+    precision = size / 0.7**2 + values["y.sd_provider"][:, None] ** -2
+    centres = np.stack([mean(design, values, draw) for draw in range(draws)])
+    residual = design.y[earlier] - centres[:, earlier]
+    totals = np.stack([np.bincount(design.unit[earlier], r, 14) for r in residual])
+    middle = totals / 0.7**2 / precision
+    values["y.provider"] = middle + precision**-0.5 * rng.standard_normal(middle.shape)
+
+    task = _Task(design, design, Changes(earlier, added, 0, 0), "y.provider", "provider")
+    guess = _guess(task, values)
+    units = task.units
+    eta = centres[:, earlier][:, np.argsort(design.unit[earlier], kind="stable")]
+    start, spread = guess.of(eta, values["y.sd_provider"])
+    away = (start - middle[:, units.group])[:, units.known] * precision[:, units.group][
+        :, units.known
+    ] ** 0.5
+    ratio = (spread * precision[:, units.group] ** 0.5)[:, units.known]
+    # Near enough that a few nodes carry the integrand: 200 draws teach a place to some 0.1 sd.
+    assert np.abs(away).max() < 1.0
+    assert 0.7 < ratio.min() < ratio.max() < 1.5

@@ -8,8 +8,8 @@ are drawn given g, near their conditional, and what is left of it goes into the 
 rows gets an effect drawn anew given all its rows.
 
 The certificate: Pareto k below 0.7 (Vehtari et al. 2024, JMLR 25(72)), an effective size of the
-weights of at least 400, where copies of one earlier draw count as one, and quadrature that twice
-the nodes do not change.
+weights of at least 400, where copies of one earlier draw count as one, and quadrature whose weights
+and drawn effects twice the nodes do not change.
 """
 
 from __future__ import annotations
@@ -43,13 +43,17 @@ KHAT_MAX = 0.7
 #: As many effective draws as are asked of a sampler (Vehtari et al. 2021).
 ESS_MIN = 400
 #: To first order, the sd of a change of the log weights bounds the shift of any mean in sds.
-QUADRATURE_MAX = 0.02
+WEIGHT_MAX = 0.02
+#: By how many of its sds a unit's effect may change with more nodes (root mean square over draws).
+EFFECT_MAX = 0.1
 #: Draws on which the quadrature is checked, and on which the units' modes are guessed.
 CHECKED, GUESSED = 100, 200
 #: Nodes and Newton steps to begin with, and what follows where they do not suffice.
 TRIES = ((5, 0), (7, 1), (15, 2))
 #: Earlier draws that are weighted, evenly spread; all of them where these leave too few.
 WEIGHTED = 2000
+#: Rounds in which the information of a unit's rows and their place are found.
+ROUNDS = 4
 #: Numbers held at once: draws are taken in blocks below this many.
 BLOCK = 4_000_000
 #: Effects drawn for each draw, of which copies of it by resampling take different ones.
@@ -71,7 +75,7 @@ class Reweighted:
     draws : int
         How many were weighted.
     quadrature : float
-        By how much the log weights change with more nodes (sd over draws).
+        By how much weights and effects change with more nodes; 1 is the most that is allowed.
     """
 
     posterior: Mapping[str, Floats] = field(default_factory=dict)
@@ -88,14 +92,17 @@ class Reweighted:
     @property
     def is_short(self) -> bool:
         """Whether nothing but the number of effective draws is wanting."""
-        sound = self.quadrature < QUADRATURE_MAX and self.khat < KHAT_MAX
+        sound = self.quadrature < 1.0 and self.khat < KHAT_MAX
         return sound and self.ess < ESS_MIN
 
     @property
     def complaint(self) -> str:
         """Why they cannot be used; empty where they can."""
-        if not self.quadrature < QUADRATURE_MAX:
-            return f"integrals over unit effects are not exact enough (error {self.quadrature:.2g})"
+        if not self.quadrature < 1.0:
+            return (
+                f"integrals over unit effects are not exact enough ({self.quadrature:.2g} times "
+                f"the error that is allowed)"
+            )
         if not self.khat < KHAT_MAX:
             return f"the weights have too heavy a tail (k-hat {self.khat:.2f})"
         if not self.ess >= ESS_MIN:
@@ -158,7 +165,7 @@ def _weighted(
     inner = f"{new.child}.{unit}" if unit in new.main.predictor.levels else ""
     task = _Task(old, new, changes, inner, unit)
     tried, error = _enough_nodes(task, particles, seed)
-    if not error < QUADRATURE_MAX:
+    if not error < 1.0:
         return Reweighted(draws=count, quadrature=error)
     logs = np.zeros(count)
     effects = np.zeros((count, task.touched, COPIES))
@@ -181,7 +188,7 @@ def _weighted(
     if inner:
         whole = posterior[inner]
         whole[:, task.units.group] = effects[at, :, copy % COPIES]
-        _fill_unseen(whole, old, new, task, posterior[f"{new.child}.sd_{unit}"], rng)
+        _fill_unseen(whole, old, new, task, posterior[task.sd], rng)
     return Reweighted(posterior, khat, ess, count, error)
 
 
@@ -189,7 +196,7 @@ class _Task:
     """What does not depend on the draws."""
 
     def __init__(self, old: Design, new: Design, changes: Changes, inner: str, unit: str) -> None:
-        self.inner, self.level = inner, unit
+        self.inner, self.level, self.sd = inner, unit, f"{new.child}.sd_{unit}"
         self.units: UnitRows = (
             unit_rows(new, changes.earlier, changes.added, unit)
             if inner
@@ -233,7 +240,7 @@ class _Task:
         if self.guess is None:
             raise RuntimeError("the modes are guessed before draws are weighed")
         own = values[self.inner].copy()
-        sd = values[f"{self.inner.rpartition('.')[0]}.sd_{self.level}"]
+        sd = values[self.sd]
         values[self.inner] = np.zeros_like(own)
         density = UnitDensity(self.units, values)
         start, spread = self.guess.of(density.old_eta, sd)
@@ -247,28 +254,29 @@ class _Task:
 
 @dataclass(frozen=True, eq=False)
 class _Guess:
-    """The modes of units with old rows: what their draws say, given the rest of a unit's rows.
+    """The modes of units with old rows, as if these rows were normal.
 
     Parameters
     ----------
     units : UnitRows
-    effect, shared, slope, spread : array, dims (unit,)
-        Mean effect; mean of what the unit's rows share besides; by how much the effect moves with
-        it; and how far it scatters then.
+    place, shared, information : array, dims (unit,)
+        Where a unit's old rows alone put its effect when what they share besides is at its mean;
+        that mean; and their information.
     """
 
     units: UnitRows
-    effect: Floats
+    place: Floats
     shared: Floats
-    slope: Floats
-    spread: Floats
+    information: Floats
 
     def of(self, eta: Floats, sd: Floats) -> tuple[Floats, Floats]:
         """Guess modes and spreads, dims (draw, unit)."""
         known = self.units.known
-        away = _by_unit(self.units, eta) - self.shared
-        start = np.where(known, self.effect - self.slope * away, 0.0)
-        return start, np.where(known, np.minimum(self.spread, sd[:, None]), sd[:, None])
+        prior = 1.0 / sd[:, None] ** 2
+        information = np.where(known, self.information, 0.0)
+        place = self.place - (_by_unit(self.units, eta) - self.shared)
+        start = place * information / (information + prior)
+        return start, 1.0 / np.sqrt(information + prior)
 
 
 def _by_unit(units: UnitRows, eta: Floats) -> Floats:
@@ -282,17 +290,32 @@ def _by_unit(units: UnitRows, eta: Floats) -> Floats:
 
 
 def _guess(task: _Task, particles: Mapping[str, Floats]) -> _Guess:
+    """Learn the guess from draws: an effect is normal around the shrunken place of its rows."""
     count = next(iter(particles.values())).shape[0]
     picked = _spread_over(count, GUESSED)
     values = {name: array[picked] for name, array in particles.items()}
     effect = values[task.inner][:, task.units.group]
+    prior = 1.0 / values[task.sd][:, None] ** 2
     values[task.inner] = np.zeros_like(values[task.inner])
     shared = _by_unit(task.units, UnitDensity(task.units, values).old_eta)
-    middle, centre = effect.mean(axis=0), shared.mean(axis=0)
-    apart, away = effect - middle, shared - centre
-    slope = -(apart * away).sum(axis=0) / np.maximum((away**2).sum(axis=0), 1e-12)
-    scatter = (apart + slope * away).std(axis=0)
-    return _Guess(task.units, middle, centre, slope, np.maximum(scatter, 1e-9))
+    away = shared - shared.mean(axis=0)
+    information = 1.0 / np.maximum(effect.var(axis=0), 1e-12)
+    for _ in range(ROUNDS):
+        shrunk = information / (information + prior)
+        place = (shrunk * (effect + shrunk * away)).sum(axis=0) / (shrunk**2).sum(axis=0)
+        scatter = (effect - shrunk * (place - away)).var(axis=0)
+        information = _information(scatter, prior)
+    return _Guess(task.units, place, shared.mean(axis=0), information)
+
+
+def _information(variance: Floats, prior: Floats) -> Floats:
+    """Find the information with which precisions of prior and rows give an average variance."""
+    low, high = np.full(variance.size, -30.0), np.full(variance.size, 60.0)
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        is_low = (1.0 / (np.exp(middle) + prior)).mean(axis=0) > variance
+        low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
+    return np.asarray(np.exp(middle))
 
 
 def _enough_nodes(
@@ -303,17 +326,22 @@ def _enough_nodes(
         return TRIES[0], 0.0
     task.guess = _guess(task, particles)
     picked = _spread_over(next(iter(particles.values())).shape[0], CHECKED)
+    noise = np.random.default_rng(seed).uniform(size=(picked.size, task.touched, 1))
     error = np.inf
     for nodes, steps in TRIES:
-        gains = []
+        gains, drawn, scale = [], [], np.ones(1)
         for count in (nodes, 2 * nodes + 1):
             some = {name: array[picked] for name, array in particles.items()}
             # The same new effects for each number of nodes.
             _, inside = task.weigh(some, np.random.default_rng(seed), count, steps)
             assert inside is not None
             gains.append(inside.gain())
-        error = float(np.std(gains[1] - gains[0]))
-        if error < QUADRATURE_MAX:
+            drawn.append(inside.draw(noise)[..., 0])
+            scale = inside.scale
+        apart = (drawn[1] - drawn[0]) / scale
+        worst = float(np.sqrt((apart**2).mean(axis=0)).max(initial=0.0))
+        error = max(float(np.std(gains[1] - gains[0])) / WEIGHT_MAX, worst / EFFECT_MAX)
+        if error < 1.0:
             return (nodes, steps), error
     return TRIES[-1], error if np.isfinite(error) else np.inf
 
