@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dotwin.errors import ConvergenceWarning, DataError
+from dotwin.errors import ConvergenceWarning, DataError, SpecificationError
 from dotwin.inference import Fit, fit, load_fit
 from dotwin.inference.changes import kept_constants, rows_of
 from dotwin.inference.components import components_of
@@ -19,7 +19,7 @@ from dotwin.inference.schedule import run
 from dotwin.mechanisms.parameters import draw_prior, parameters
 from dotwin.mechanisms.response import row_predictor
 from dotwin.panel import Panel, read_panel
-from dotwin.spec.twin import Twin
+from dotwin.spec.twin import Cause, Twin
 from tests.inference.nuts.cases import mechanism
 from tests.inference.nuts.cases import table as table_of
 from tests.inference.nuts.test_density import CASES
@@ -354,3 +354,34 @@ def test_new_effects_enter_the_rows_as_the_equation_says() -> None:
         predictor = arrays.predictor
         change = row_predictor(predictor, rows, moved) - row_predictor(predictor, rows, values)
         np.testing.assert_allclose(change, effects @ rowwise.matrices[predictor.role].T, atol=1e-12)
+
+
+def known_values(twin: Twin, panel: Panel, terms: int) -> Fit:
+    values = {
+        "falls.intercept": 1.0,
+        "falls.causes": np.zeros(terms),
+        "falls.sd_home": 0.2,
+        "falls.dispersion": 9.0,
+    }
+    return Fit.from_parameters(twin, panel, values)
+
+
+def test_known_values_are_no_posterior_to_update(table: pd.DataFrame) -> None:
+    known = known_values(SMALL, small(table, PERIODS - NEW), 2)
+    with pytest.raises(SpecificationError, match="known values, not a posterior"):
+        known.update(small(table, PERIODS), seed=1)
+
+
+def test_a_category_without_a_coefficient_is_refused(table: pd.DataFrame) -> None:
+    given = {name: {"domain": "workforce"} for name in ("hours", "residents", "owner")}
+    falls = TWIN.indicators["falls"].model_copy(update={"causes": {"owner": Cause()}})
+    twin = Twin(twin="owners", panel=LAYOUT, indicators={**given, "falls": falls})
+    last = table["quarter"].isin(sorted(table["quarter"].unique())[-NEW:])
+    number = table["home"].str[1:].astype(int)
+    owner = np.where(number % 2 == 0, "charity", "company")
+    owner = np.where(last & (number == 23), "council", owner)
+    columns = ["region", "home", "quarter", "hours", "residents", "falls", "owner"]
+    whole = table.assign(owner=owner)[columns]
+    known = known_values(twin, read_panel(whole[~last], twin), 1)
+    with pytest.raises(DataError, match="owner has the category 'council'"):
+        known.update(read_panel(whole, twin), seed=1)

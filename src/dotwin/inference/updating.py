@@ -165,8 +165,6 @@ def _refuse_unsuitable(earlier: Fit, panel: Panel) -> None:
         raise DataError(
             "this fit was saved without its panel, so it cannot tell which rows are new; fit anew."
         )
-    if earlier.settings.tune == 0:
-        raise SpecificationError("this fit holds known values, not a posterior to update.")
     if panel.twin != earlier.twin:
         raise DataError(
             "the panel was read with another twin than the fit's; read it with fit.twin."
@@ -183,14 +181,16 @@ def _refuse_unsuitable(earlier: Fit, panel: Panel) -> None:
             f"the panel holds {here} and the fit already ends with {last}: there is no period to "
             f"update it with."
         )
+    seen = structure_of(earlier.twin, panel).categories
     for name, known in structure_of(earlier.twin, before).categories.items():
-        now = structure_of(earlier.twin, panel).categories.get(name, ())
-        strange = [category for category in now if category not in known]
+        strange = [category for category in seen.get(name, ()) if category not in known]
         if strange:
             raise DataError(
                 f"{name} has the category '{strange[0]}', which the fit has never seen and has no "
                 f"coefficient for; fit anew."
             )
+    if earlier.settings.tune == 0:
+        raise SpecificationError("this fit holds known values, not a posterior to update.")
 
 
 def _reweighted(
