@@ -64,6 +64,16 @@ class FailingOnce(DyingOnce):
         raise MemoryError
 
 
+@dataclass(frozen=True)
+class Failing(DyingOnce):
+    """NUTS that cannot draw, and marks each call."""
+
+    def sample(self, component: Component, settings: Settings, progress: Progress) -> Draws:
+        with self.marker.open("a", encoding="utf-8") as file:
+            file.write(f"{component.name}\n")
+        raise ValueError(f"no draws of {component.name}")
+
+
 def fitted(twin: Twin, panel: Panel, **options: Any) -> Fit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -101,6 +111,22 @@ def test_a_worker_lost_in_the_middle_changes_nothing(
     monkeypatch.setattr(module, "_engines", lambda name: [engine(marker)])
     assert same_draws(fitted(small_twin, small_panel, client=client), alone)
     assert marker.exists()
+
+
+def test_an_error_of_the_model_is_told_and_not_tried_again(
+    small_twin: Twin,
+    small_panel: Panel,
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    marker = tmp_path / "calls"
+    module = importlib.import_module("dotwin.inference.fit")
+    monkeypatch.setattr(module, "_engines", lambda name: [Failing(marker)])
+    with pytest.raises(ValueError, match="no draws of"):
+        fitted(small_twin, small_panel, client=client)
+    calls = marker.read_text(encoding="utf-8").split()
+    assert len(calls) == len(set(calls))
 
 
 def test_a_backtest_over_a_cluster_is_the_same(

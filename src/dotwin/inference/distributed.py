@@ -7,6 +7,7 @@ anywhere, and again where a worker was lost, and the result is that of one machi
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["checked_client", "engines_over"]
 
-#: A task that fails by its own error, such as a worker short of memory, is tried once more. Tasks
-#: of lost workers are given to others by dask itself.
+#: A task that fails for want of memory or a file is tried once more. Tasks of lost workers are
+#: given to others by dask itself.
 RETRIES = 1
 #: Designs travel with their tasks, so that no worker that holds data can be lost with them. Dask
 #: warns of tasks above this size.
@@ -104,23 +105,36 @@ class _OnCluster:
         key = f"dotwin-draws-{content_hash(component, settings, self.name)}"
         with _submitting, dask.config.set(_SETTINGS):
             future = self.client.submit(
-                self.engine.sample,
+                _drawn,
+                self.engine,
                 component,
                 settings,
-                _untold,
                 key=key,
                 pure=True,
                 retries=RETRIES,
             )
         try:
-            draws: Draws = future.result()
+            result: Draws | Exception = future.result()
         except BaseException:
             future.cancel()
             raise
-        return draws
+        if isinstance(result, Exception):
+            raise result
+        return result
 
 
 _SETTINGS = {"distributed.admin.large-graph-warning-threshold": LARGE_TASK}
+
+
+def _drawn(engine: Engine, component: Component, settings: Settings) -> Draws | Exception:
+    """Draw on a worker; an error that would come again is handed back and not tried again."""
+    try:
+        return engine.sample(component, settings, _untold)
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
+        error.add_note(f"On a worker:\n{traceback.format_exc()}")
+        return error
 
 
 def _untold(share: float, words: str) -> None:

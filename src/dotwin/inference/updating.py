@@ -258,7 +258,10 @@ def _statistics(earlier: Fit, component: str) -> dict[str, Any]:
     """Return what the sampler said of the draws that were re-weighted."""
     if "sample_stats" not in earlier.tree:
         return {}
-    stats = earlier.tree["sample_stats"].to_dataset().sel(component=component)
+    stats = earlier.tree["sample_stats"].to_dataset()
+    if component not in stats["component"].values.tolist():
+        return {}
+    stats = stats.sel(component=component)
     return {
         str(name): array.transpose("chain", "draw", ...).values
         for name, array in stats.data_vars.items()
