@@ -21,6 +21,7 @@ from dotwin.spec.expressions import Across, Bool, Call, Compare, Not, Ref, evalu
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dotwin.mechanisms.columns import UnitConstants
     from dotwin.mechanisms.design import Design
     from dotwin.panel import Panel
     from dotwin.spec.expressions import Expr
@@ -157,7 +158,10 @@ def _undefined_at(
 
 
 def components_of(
-    twin: Twin, panel: Panel, like: Mapping[str, Design] | None = None
+    twin: Twin,
+    panel: Panel,
+    like: Mapping[str, Design] | None = None,
+    constants: Mapping[str, UnitConstants] | None = None,
 ) -> list[Component]:
     """Group a twin's mechanisms into the components that must be fitted together.
 
@@ -167,6 +171,8 @@ def components_of(
     panel : Panel
     like : dict of str to Design, optional
         Designs of an earlier fit, whose structure and reference scales are kept.
+    constants : dict of str to UnitConstants, optional
+        By mechanism: unit means and first values that are kept, for `build_design`.
 
     Returns
     -------
@@ -185,6 +191,7 @@ def components_of(
                     panel,
                     structure=like[child].structure if like else structure,
                     reference=like[child].reference if like else None,
+                    constants=constants[child] if constants else None,
                     imputed=own,
                 )
                 for child in group.mechanisms

@@ -55,7 +55,8 @@ class Diagnosis:
     between : DataFrame
         Each cause's coefficient within units beside the one between them.
     notes : tuple of str
-        What a reader should know besides, such as prior-driven spreads.
+        What a reader should know besides, such as prior-driven spreads, and how an updated fit
+        came by each component's draws.
     """
 
     table: pd.DataFrame
@@ -216,6 +217,9 @@ def _verdict(fit: Fit, members: tuple[str, ...], table: pd.DataFrame) -> dict[st
     result["rhat"] = float(table["rhat"].max())
     result["ess_bulk"] = float(table["ess_bulk"].min())
     result["slowest"] = str(table["parameter"].iloc[int(table["ess_bulk"].argmin())])
+    weighted = fit.notes.get("updates", {}).get(name)
+    if weighted is not None and weighted.limits(result["ess_bulk"]):
+        result["ess_bulk"], result["slowest"] = weighted.ess, "the re-weighted draws"
     if certificate is not None:
         result["verdict"] = "certified" if certificate.holds else "not certified"
     elif name in _sampled(fit):
@@ -271,7 +275,7 @@ def _how(fit: Fit, name: str, engine: str) -> str:
 
 
 def _notes(fit: Fit) -> tuple[str, ...]:
-    notes = []
+    notes = [str(one) for one in fit.notes.get("updates", {}).values()]
     for indicator, design in fit.designs.items():
         periods = np.unique(design.period).size
         for predictor in design.equation.predictors:

@@ -25,10 +25,13 @@ class Component:
     designs : tuple of Design
     imputation : Imputation, optional
         Missing causes that are parameters.
+    start : dict of str to array, optional
+        A value of every parameter near which an engine may begin.
     """
 
     designs: tuple[Design, ...]
     imputation: Imputation | None = None
+    start: Mapping[str, NDArray[np.float64]] | None = None
 
     @property
     def name(self) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pymc as pm
     import xarray as xr
+    from distributed import Client
 
     from dotwin.inference.certificate import Certificate
     from dotwin.inference.diagnosis import Diagnosis
@@ -240,7 +241,13 @@ class Fit:
         return log_likelihood_tree(self, indicator, leave_out)
 
     def backtest(
-        self, *, origins: int = 4, horizon: int = 3, draws: int = 500, progress: bool = True
+        self,
+        *,
+        origins: int = 4,
+        horizon: int = 3,
+        draws: int = 500,
+        client: Client | None = None,
+        progress: bool = True,
     ) -> Backtest:
         """Refit on shortened panels and score forecasts against what then happened.
 
@@ -252,6 +259,8 @@ class Fit:
             How many periods ahead, at most.
         draws : int
             Simulated draws per forecast.
+        client : dask.distributed.Client, optional
+            Whose workers fit all shortened panels side by side.
         progress : bool
 
         Returns
@@ -262,9 +271,60 @@ class Fit:
         """
         module = importlib.import_module("dotwin.worlds.backtest")
         result: Backtest = module.backtest(
-            self, origins=origins, horizon=horizon, draws=draws, progress=progress
+            self, origins=origins, horizon=horizon, draws=draws, client=client, progress=progress
         )
         self.notes["backtest"] = result
+        return result
+
+    def update(
+        self, panel: Panel, *, seed: int, client: Client | None = None, progress: bool = True
+    ) -> Fit:
+        """Bring the fit up to date with a panel that holds further periods.
+
+        The draws of each mechanism are re-weighted by its new rows, its unit effects integrated
+        out, at the reference scales of this fit. A mechanism is refitted, from where its posterior
+        was, when the weights do not suffice (Pareto k of 0.7 or more, fewer than 400 effective
+        draws) or when earlier values were revised. ``diagnose()`` says which way each went.
+
+        Parameters
+        ----------
+        panel : Panel
+            The earlier panel and at least one period more; units may be new in it.
+        seed : int
+        client : dask.distributed.Client, optional
+            Whose workers refit what must be refitted.
+        progress : bool
+
+        Returns
+        -------
+        Fit
+            Of the later panel; this one stays as it was.
+
+        Raises
+        ------
+        DataError
+            When the panel is another twin's, lacks periods of the earlier one, or has none more.
+
+        References
+        ----------
+        .. [1] Vehtari, A., Simpson, D., Gelman, A., Yao, Y. and Gabry, J. (2024). Pareto smoothed
+           importance sampling. Journal of Machine Learning Research 25(72).
+        """
+        import warnings
+
+        from dotwin.errors import ConvergenceWarning
+        from dotwin.inference.updating import updated
+
+        found = updated(
+            self, panel, _engines_like(self), seed=seed, client=client, progress=progress
+        )
+        result = _assemble(
+            self.twin, panel, found.components, found.draws, found.settings, self.engine
+        )
+        result.notes["updates"] = found.verdicts
+        diagnosis = result.diagnose()
+        if not diagnosis.converged:
+            warnings.warn(diagnosis.sentence, ConvergenceWarning, stacklevel=2)
         return result
 
     def simulate(
@@ -416,6 +476,7 @@ def fit(
     seed: int,
     engine: str = "auto",
     cache: str | Path | None = None,
+    client: Client | None = None,
     progress: bool = True,
 ) -> Fit:
     """Fit every mechanism of a twin to a panel.
@@ -438,6 +499,9 @@ def fit(
     cache : str or Path, optional
         Folder in which a mechanism's draws are kept under a hash of its specification and data:
         change one mechanism and only that one is fitted anew.
+    client : dask.distributed.Client, optional
+        Whose workers fit the mechanisms; the cores of this machine unless given. The draws are the
+        same. Needs ``pip install dotwin[distributed]``.
     progress : bool
 
     Returns
@@ -463,7 +527,9 @@ def fit(
     settings = Settings(draws, tune, chains, seed)
     components = components_of(twin, panel)
     folder = Path(cache) if cache is not None else None
-    results = run(components, _engines(engine), settings, cache=folder, progress=progress)
+    results = run(
+        components, _engines(engine), settings, cache=folder, progress=progress, client=client
+    )
     result = _assemble(twin, panel, components, results, settings, engine)
     diagnosis = result.diagnose()
     if not diagnosis.converged:
@@ -479,6 +545,7 @@ def refit(
     tune: int,
     chains: int,
     seed: int,
+    client: Client | None = None,
     progress: bool = False,
 ) -> Fit:
     """Fit a twin to another panel at the reference scales of an earlier fit.
@@ -492,6 +559,7 @@ def refit(
     panel : Panel
     draws, tune, chains : int
     seed : int
+    client : dask.distributed.Client, optional
     progress : bool
 
     Returns
@@ -500,10 +568,17 @@ def refit(
     """
     settings = Settings(draws, tune, chains, seed)
     components = components_of(earlier.twin, panel, earlier.designs)
-    # Another panel may need a chain where this one did not.
-    asked = "auto" if earlier.engine == "deterministic" else earlier.engine
-    results = run(components, _engines(asked), settings, cache=None, progress=progress)
+    engines = _engines_like(earlier)
+    results = run(components, engines, settings, cache=None, progress=progress, client=client)
     return _assemble(earlier.twin, panel, components, results, settings, earlier.engine)
+
+
+def _engines_like(earlier: Fit) -> list[Engine]:
+    """Return the engines that a fit was made with.
+
+    Another panel may need a chain where this one did not.
+    """
+    return _engines("auto" if earlier.engine == "deterministic" else earlier.engine)
 
 
 def _stated(one: Parameter, value: Any) -> Floats:
@@ -554,6 +629,7 @@ def _assemble(
     settings: Settings,
     engine: str,
 ) -> Fit:
+    """Make a fit of the draws of all components."""
     import xarray as xr
 
     posterior: dict[str, Any] = {}

@@ -10,15 +10,19 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from dotwin.errors import CertificateError, Problem
 from dotwin.inference.certificate import Certificate
+from dotwin.inference.distributed import engines_over
 from dotwin.inference.engine import Component, Declined, Draws, Engine, Progress, Settings
 from dotwin.mechanisms.design import Design
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["component_seed", "content_hash", "run"]
 
@@ -47,6 +51,9 @@ def content_hash(component: Component, settings: Settings, engine: str) -> str:
         for name, cells in component.imputation.cells.items():
             add(name)
             add(cells)
+    for name, values in (component.start or {}).items():
+        add(name)
+        add(values)
     return digest.hexdigest()
 
 
@@ -80,6 +87,7 @@ def run(
     *,
     cache: Path | None,
     progress: bool,
+    client: Client | None = None,
 ) -> list[Draws]:
     """Draw from every component's posterior.
 
@@ -93,6 +101,8 @@ def run(
         Folder of earlier draws.
     progress : bool
         Whether to show a progress display.
+    client : dask.distributed.Client, optional
+        Whose workers draw; the cores of this machine unless given.
 
     Returns
     -------
@@ -104,7 +114,11 @@ def run(
     CertificateError
         When no engine draws a component; it names all such components and the reasons.
     """
-    workers = max(1, min(len(components), os.cpu_count() or 1))
+    abreast = os.cpu_count() or 1
+    if client is not None:
+        # Here a thread only waits for its component; the cluster decides what runs when.
+        engines, abreast = engines_over(client, engines), len(components)
+    workers = max(1, min(len(components), abreast))
     with _display(progress) as display:
         bars = [display.add(component.name) for component in components]
 

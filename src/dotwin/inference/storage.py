@@ -17,6 +17,7 @@ import pandas as pd
 from dotwin.errors import IntegrityError
 from dotwin.inference.certificate import Certificate
 from dotwin.inference.engine import Settings
+from dotwin.inference.updating import ComponentUpdate
 from dotwin.mechanisms.columns import Reference
 from dotwin.mechanisms.design import Design, build_design
 from dotwin.mechanisms.equation import Structure, equation
@@ -94,6 +95,7 @@ def _write(fit: Fit, folder: Path, whole_panel: bool) -> None:
         "components": [list(group) for group in fit.components],
         "certificates": {name: asdict(one) for name, one in fit.certificates.items()},
         "declined": dict(fit.declined),
+        "updates": [vars(one) for one in fit.notes.get("updates", {}).values()],
         "levels": list(fit.twin.panel.levels),
         "mechanisms": {name: _design_data(design) for name, design in fit.designs.items()},
     }
@@ -217,6 +219,7 @@ def load_fit(path: str | Path) -> Fit:
         name: _design(twin, name, panel, stored, imputed, whole=about["whole_panel"])
         for name, stored in about["mechanisms"].items()
     }
+    updates = {one["component"]: ComponentUpdate(**one) for one in about.get("updates", [])}
     return Fit(
         twin=twin,
         panel=panel,
@@ -228,6 +231,7 @@ def load_fit(path: str | Path) -> Fit:
         certificates={n: Certificate(**one) for n, one in about.get("certificates", {}).items()},
         declined=about.get("declined", {}),
         engine=about.get("engine", "auto"),
+        notes={"updates": updates} if updates else {},
     )
 
 
@@ -247,10 +251,15 @@ def _design(
     reference = Reference.from_dict(stored["reference"])
     constants = {key: np.array(values) for key, values in stored["constants"].items()}
     if whole:
-        design = build_design(
-            twin, name, panel, structure=structure, reference=reference, imputed=imputed
+        return build_design(
+            twin,
+            name,
+            panel,
+            structure=structure,
+            reference=reference,
+            constants=constants,
+            imputed=imputed,
         )
-        return replace(design, constants=constants)
     nothing = np.zeros(0)
     return Design(
         equation=equation(twin, name, structure),

@@ -152,6 +152,7 @@ def build_design(
     *,
     structure: Structure | None = None,
     reference: Reference | None = None,
+    constants: UnitConstants | None = None,
     imputed: Mapping[str, Bools] | None = None,
 ) -> Design:
     """Turn a panel into the arrays of one mechanism.
@@ -164,6 +165,8 @@ def build_design(
     panel : Panel
     structure, reference : optional
         Those of an earlier fit, so that parameters keep their meaning.
+    constants : dict of str to array, dims (unit,), optional
+        Unit means and first values of an earlier fit; missing for units that it did not know.
     imputed : dict of str to bool array, dims (unit, period)
         Missing cells that are parameters of the fit: they do not set a row aside.
 
@@ -202,7 +205,8 @@ def build_design(
         )
     reference = reference or _reference(eq, twin, panel, values, used)
     # A unit's mean and first value are those of what is recorded of it.
-    constants = unit_constants(eq, reference, recorded, used)
+    own = unit_constants(eq, reference, recorded, used)
+    constants = {k: _kept((constants or {}).get(k), fresh) for k, fresh in own.items()}
     unit, period = (index.astype(np.intp) for index in np.nonzero(used))
     ordinals = panel.period_ordinals
     predictors = tuple(
@@ -506,6 +510,10 @@ def unit_constants(
                 )
                 found[key] = _first(z) if kind == "first" else _mean(z)
     return found
+
+
+def _kept(earlier: Floats | None, fresh: Floats) -> Floats:
+    return fresh if earlier is None else np.where(np.isfinite(earlier), earlier, fresh)
 
 
 def _mean(z: Floats) -> Floats:

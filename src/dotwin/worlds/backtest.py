@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +20,8 @@ from dotwin.worlds.baselines import METHODS, History, baseline, history_of
 from dotwin.worlds.scores import clustered_mean, crps, pit, uniform_distance
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from dotwin.inference import Fit
     from dotwin.panel import Panel
     from dotwin.worlds.run import Run
@@ -236,7 +239,13 @@ class Backtest:
 
 
 def backtest(
-    fit: Fit, *, origins: int = 4, horizon: int = 3, draws: int = 500, progress: bool = True
+    fit: Fit,
+    *,
+    origins: int = 4,
+    horizon: int = 3,
+    draws: int = 500,
+    client: Client | None = None,
+    progress: bool = True,
 ) -> Backtest:
     """Refit on shortened panels and score forecasts against what then happened.
 
@@ -254,6 +263,8 @@ def backtest(
         Periods ahead, at most.
     draws : int
         Simulated draws per forecast.
+    client : dask.distributed.Client, optional
+        Whose workers fit all shortened panels side by side.
     progress : bool
 
     Returns
@@ -285,9 +296,9 @@ def backtest(
         notes.append(f"{len(cuts)} of {origins} origins leave enough periods to fit on")
     parts: list[pd.DataFrame] = []
     with _display(progress, len(cuts)) as advance:
-        for cut in cuts:
+        for cut, earlier in _refits(fit, panel, cuts, client):
             ahead = min(horizon, total - cut)
-            parts += _scored_from(fit, panel, cut, ahead, draws)
+            parts += _scored_from(earlier, fit, panel, cut, ahead, draws)
             advance()
     if not parts:
         raise DataError("no value was recorded in the periods that were forecast.")
@@ -312,21 +323,34 @@ def _seed(fit: Fit, cut: int, purpose: str) -> int:
     return int.from_bytes(hashlib.blake2s(text, digest_size=4).digest(), "little")
 
 
-def _scored_from(
-    fit: Fit, panel: Panel, cut: int, ahead: int, draws: int
-) -> Iterator[pd.DataFrame]:
-    """Refit up to one origin, forecast, and score."""
+def _refits(
+    fit: Fit, panel: Panel, cuts: Sequence[int], client: Client | None
+) -> Iterator[tuple[int, Fit]]:
+    """Refit up to each origin: one after the other here, all at once on a cluster."""
     from dotwin.inference.fit import refit
 
-    past = panel.select(periods=slice(0, cut))
-    earlier = refit(
-        fit,
-        past,
-        draws=min(fit.settings.draws, REFIT_DRAWS),
-        tune=REFIT_TUNE,
-        chains=REFIT_CHAINS,
-        seed=_seed(fit, cut, "fit"),
-    )
+    def up_to(cut: int) -> Fit:
+        return refit(
+            fit,
+            panel.select(periods=slice(0, cut)),
+            draws=min(fit.settings.draws, REFIT_DRAWS),
+            tune=REFIT_TUNE,
+            chains=REFIT_CHAINS,
+            seed=_seed(fit, cut, "fit"),
+            client=client,
+        )
+
+    if client is None:
+        yield from zip(cuts, map(up_to, cuts), strict=True)
+        return
+    with ThreadPoolExecutor(len(cuts)) as pool:
+        yield from zip(cuts, pool.map(up_to, cuts), strict=True)
+
+
+def _scored_from(
+    earlier: Fit, fit: Fit, panel: Panel, cut: int, ahead: int, draws: int
+) -> Iterator[pd.DataFrame]:
+    """Forecast from one origin, and score."""
     run = planned(earlier, panel, cut, ahead, draws, _seed(fit, cut, "simulate"))
     rng = np.random.default_rng(_seed(fit, cut, "jitter"))
     values, density = forecasts(run, panel, cut, ahead)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from dotwin.inference.engine import Component, Draws, Progress, Settings
 from dotwin.inference.nuts.accepts import is_known
 from dotwin.inference.nuts.density import compiled_log_density
 from dotwin.inference.nuts.layout import Layout, build_layout
+from dotwin.inference.nuts.warm import unconstrained
 
 __all__ = ["NutsEngine"]
 
@@ -85,6 +86,10 @@ class NutsEngine:
         progress(0.0, "preparing")
         design = component.designs[0]
         layout = build_layout(design)
+        start = layout.start
+        if component.start is not None:
+            middle = unconstrained(layout, component.start)
+            start = replace(layout, middle=middle).start
 
         def report(chains: list[Any]) -> None:
             done = sum(chain.finished_draws for chain in chains)
@@ -94,7 +99,7 @@ class NutsEngine:
 
         abreast = os.cpu_count() if design.rows > _MANY_ROWS else 1
         trace = nutpie.sample(
-            _model(layout),
+            _model(layout, start),
             draws=settings.draws,
             tune=settings.tune,
             chains=settings.chains,
@@ -118,7 +123,7 @@ class NutsEngine:
         )
 
 
-def _model(layout: Layout) -> Any:
+def _model(layout: Layout, start: Callable[[int], Floats]) -> Any:
     """Wrap the log density for nutpie, which copies what each call returns."""
     from nutpie.compiled_pyfunc import from_pyfunc
 
@@ -142,5 +147,5 @@ def _model(layout: Layout) -> Any:
         expanded_dtypes=[np.dtype(np.float64)],
         expanded_shapes=[(layout.size,)],
         expanded_names=["point"],
-        make_initial_point_fn=layout.start,
+        make_initial_point_fn=start,
     )
