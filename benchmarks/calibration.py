@@ -199,7 +199,8 @@ def as_markdown(table: pd.DataFrame, about: dict[str, Any]) -> str:
             f"{row.coverage:.1%} | {row.smallest_p:.3f} | {row.efficiency:.2f} | "
             f"{row.seconds:.2f} |"
         )
-    found = [reason.partition(" (")[0] for cell in table["declined"] for reason in cell]
+    said = [part for cell in table["declined"] for whole in cell for part in whole.split("; ")]
+    found = [reason.partition(" (")[0] for reason in said]
     reasons = sorted(set(found))
     if reasons:
         lines += ["", f"Reasons for declining: {'; '.join(reasons)}."]
