@@ -47,33 +47,20 @@ class Response:
 
     def quantile(self, noise: Any) -> Floats:
         """Return the value at signed tail noise, dims (draw, unit)."""
-        elsewhere = [] if self.holds is None else [np.asarray(self.holds) == 0]
-        nobody = [] if self.trials is None else [np.asarray(self.trials) == 0]
-        if not any(mask.any() for mask in (*elsewhere, *nobody)):
+        absent = [] if self.holds is None else [np.asarray(self.holds) == 0]
+        idle = [] if self.trials is None else [np.asarray(self.trials) == 0]
+        masks = [mask for mask in (*absent, *idle) if mask.any()]
+        if not masks:
             return self.family.quantile(noise, self.eta, self.extra, self.trials)
-        arrays = [a for name, a in self.extra.items() if name != "cutpoints"]
-        shape = np.broadcast_shapes(
-            *(np.shape(a) for a in (noise, self.eta, *arrays, *elsewhere, *nobody))
-        )
-        idle = np.zeros(shape, dtype=bool)
-        values = np.zeros(shape)
-        for mask in (*nobody, *elsewhere):
-            idle |= mask
-        for mask in elsewhere:
-            values[np.broadcast_to(mask, shape)] = self.otherwise
-        live = ~idle
-
-        def take(array: Any, *, trailing: bool = False) -> Any:
-            full = (*shape, np.shape(array)[-1]) if trailing else shape
-            return np.broadcast_to(array, full)[live]
-
-        if live.any():
-            values[live] = self.family.quantile(
-                take(noise),
-                take(self.eta),
-                {name: take(a, trailing=name == "cutpoints") for name, a in self.extra.items()},
-                None if self.trials is None else take(self.trials),
-            )
+        # A value that nobody asks for is not computed: its predictor is none. All others stand
+        # where they stood, so that who else is idle changes no digit of theirs.
+        resting = masks[0] if len(masks) == 1 else masks[0] | masks[1]
+        eta = np.where(resting, np.nan, self.eta)
+        values = self.family.quantile(noise, eta, self.extra, self.trials)
+        for mask in idle:
+            values = np.where(mask, 0.0, values)
+        for mask in absent:
+            values = np.where(mask, self.otherwise, values)
         return values
 
     def mean(self) -> Floats:
