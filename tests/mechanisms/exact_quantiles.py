@@ -1,4 +1,4 @@
-"""Quantiles of count distributions at signed tail noise, vectorised over lanes.
+"""Quantiles by SciPy at signed tail noise: the reference for the compiled ones.
 
 Two ways, chosen lane by lane so that no result depends on its neighbours:
 
@@ -24,11 +24,10 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from dotwin.mechanisms import counts
-from dotwin.mechanisms.continuous import normal_score
-from dotwin.mechanisms.gamma_beta import gamma_score
-from dotwin.mechanisms.tails import SMALLEST_TAIL
+from dotwin.mechanisms.tails import SMALLEST_TAIL, by_tail
 
 type FloatArray = NDArray[np.float64]
 type BoolArray = NDArray[np.bool_]
@@ -39,6 +38,47 @@ _LONGEST_WALK = 4000  # a heavy-tailed lane beyond this is found by search
 _LONGEST_MEAN = 150.0  # means above this are cheaper to search than to walk
 _LOG_SMALLEST_START = -690.0  # exp of this is still a normal double
 _SMALLEST_WALKED_TAIL = 2.0**-13  # an upper tail below this loses digits in 1 - m
+
+
+def normal_score(v: ArrayLike) -> FloatArray:
+    """Standard normal value at signed tail noise."""
+    return by_tail(v, special.ndtri, lambda m: -special.ndtri(m))
+
+
+def gamma_score(v: ArrayLike, shape: ArrayLike) -> FloatArray:
+    """Gamma value of scale 1 at signed tail noise."""
+    return by_tail(
+        v,
+        lambda m, a: special.gammaincinv(a, m),
+        lambda m, a: special.gammainccinv(a, m),
+        shape,
+    )
+
+
+def beta_value(v: ArrayLike, a: ArrayLike, b: ArrayLike) -> FloatArray:
+    """Beta value at signed tail noise."""
+    return by_tail(
+        v,
+        lambda m, a, b: special.betaincinv(a, b, m),
+        lambda m, a, b: special.betainccinv(a, b, m),
+        a,
+        b,
+    )
+
+
+def student_score(v: ArrayLike, nu: ArrayLike) -> FloatArray:
+    """Student's t at signed tail noise."""
+
+    def upper(m: FloatArray, nu: FloatArray) -> FloatArray:
+        # t**2 / (nu + t**2) is beta(1/2, nu/2); near 1 its complement keeps the digits
+        share = special.betainccinv(0.5, 0.5 * nu, 2.0 * m)
+        rest = 1.0 - share
+        far = share > 0.5
+        if far.any():
+            rest[far] = special.betaincinv(0.5 * nu[far], 0.5, 2.0 * m[far])
+        return np.asarray(np.sqrt(nu * np.where(far, (1.0 - rest) / rest, share / rest)))
+
+    return by_tail(v, lambda m, nu: -upper(m, nu), upper, nu)
 
 
 def _lockstep(
@@ -328,8 +368,6 @@ def binomial_quantile(v: ArrayLike, trials: ArrayLike, eta: ArrayLike) -> FloatA
     >>> float(binomial_quantile(0.5, 10, 0.0))
     5.0
     """
-    from scipy import special
-
     shape, (noise, n, logit) = _flat(v, trials, eta)
     valid = np.isfinite(noise) & np.isfinite(n) & (n >= 0) & ~np.isnan(logit)
     # the rarer of success and failure is counted: its recurrence is short and stable

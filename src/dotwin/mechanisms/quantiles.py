@@ -35,7 +35,7 @@ _NO_TABLE = np.empty((1, 0))
 
 
 def _rows(*arrays: ArrayLike) -> tuple[tuple[int, ...], list[FloatArray]]:
-    """Return the broadcast shape and arrays of two axes, an axis of length one where one repeats."""
+    """Return the broadcast shape, and arrays of two axes of which those of length one repeat."""
     given = [np.asarray(x, dtype=float) for x in arrays]
     shape = np.broadcast_shapes(*(x.shape for x in given))
     size = int(np.prod(shape))

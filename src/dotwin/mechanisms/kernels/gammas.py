@@ -33,13 +33,14 @@ __all__ = [
 _TWO_PI = 2.0 * math.pi
 _SHIFT = 10.0  # from here eight terms of Stirling's series reach double precision
 _EPS = 2.0**-53
-_MOST_TERMS = 100_000_000
+_MOST_TERMS = 10_000_000
 _TINY = 1e-300
 _MOST = 0.99  # one minus a tail up to this keeps all but two digits
 _MOST_OF_GAMMA = 0.9
 _MOST_STEPS = 200
 _CLOSE = 2e-3  # a step so short, in units of the density's width, errs by its sixth power
 _LARGEST_LOG = 708.0
+_POWER_LAW = -40.0  # where x is so small, the first term of a tail's series is all of it
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -54,7 +55,7 @@ def _stirling_series(x: float) -> float:
     p = fma(p, q, 1.0 / 1260.0)
     p = fma(p, q, -1.0 / 360.0)
     p = fma(p, q, 1.0 / 12.0)
-    return p * v
+    return float(p * v)
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -111,7 +112,7 @@ def gamma_tails(a: float, x: float, density: float) -> tuple[float, float]:
             n += 1.0
             term *= x / n
             total += term
-            if term < _EPS * total:
+            if not term >= _EPS * total:
                 break
         lower = density / a * total
         if lower < _MOST_OF_GAMMA or x < 0.3:
@@ -139,7 +140,7 @@ def _legendre(a: float, x: float) -> float:
         d = 1.0 / d
         step = d * c
         h *= step
-        if math.fabs(step - 1.0) < 2.0 * _EPS:
+        if not math.fabs(step - 1.0) >= 2.0 * _EPS:
             break
     return h
 
@@ -167,7 +168,7 @@ def _beta_fraction(a: float, b: float, x: float, y: float) -> float:
         d = 1.0 / d
         step = c * d
         f *= step
-        if math.fabs(step - 1.0) < 2.0 * _EPS:
+        if not math.fabs(step - 1.0) >= 2.0 * _EPS:
             break
     return 1.0 / f
 
@@ -215,6 +216,9 @@ def gamma_log(lower: float, upper: float, a: float, start: float) -> float:
 
     Only the smaller of the two tails is used.
     """
+    law = (math.log(max(lower, SMALLEST)) + math.lgamma(a + 1.0)) / a
+    if law < _POWER_LAW:
+        return law
     rest = stirling_rest(a)
     down = lower <= upper
     target = lower if down else upper
@@ -242,6 +246,13 @@ def beta_logit(lower: float, upper: float, a: float, b: float, start: float) -> 
 
     Only the smaller of the two tails is used.
     """
+    log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    law = (math.log(max(lower, SMALLEST)) + math.log(a) + log_beta) / a
+    if law < _POWER_LAW:
+        return law
+    law = -(math.log(max(upper, SMALLEST)) + math.log(b) + log_beta) / b
+    if law > -_POWER_LAW:
+        return law
     rest = stirling_rest(a + b) - stirling_rest(a) - stirling_rest(b)
     down = lower <= upper
     target = lower if down else upper

@@ -1,4 +1,4 @@
-"""How kernels read arrays that broadcast, a row of draws at a time and a tile of units at a time."""
+"""How kernels read arrays that broadcast: a row of draws and a tile of units at a time."""
 
 from __future__ import annotations
 

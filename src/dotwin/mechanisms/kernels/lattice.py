@@ -193,7 +193,7 @@ def search(
     The smallest k with P(Y <= k) >= v where v > 0, with P(Y > k) <= -v elsewhere.
     """
     m = max(math.fabs(v), SMALLEST)
-    k = math.floor(min(max(guess, 0.0), min(high, _LARGEST_COUNT)))
+    k = float(math.floor(min(max(guess, 0.0), min(high, _LARGEST_COUNT))))
     if k != k:
         k = 0.0
     width = 1.0
@@ -216,7 +216,7 @@ def search(
             below = trial
             width *= 2.0
     while above - below > 1.0 and above < 4.0 * _LARGEST_COUNT:
-        middle = math.floor(0.5 * (below + above))
+        middle = float(math.floor(0.5 * (below + above)))
         if _reached(v, m, middle, high, kind, first, second, third):
             above = middle
         else:

@@ -18,7 +18,6 @@ from dotwin.mechanisms.kernels.elementary import (
     exp,
     far_normal_score,
     fma,
-    log,
     normal_score,
 )
 from dotwin.mechanisms.kernels.gammas import beta_logit, gamma_log
