@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotwin.mechanisms.equation import Predictor, Term
+from dotwin.mechanisms.kernels.compiled import kernel, plain
 from dotwin.spec.expressions import Environment, evaluate
 
 __all__ = [
@@ -179,20 +180,39 @@ def linear_predictor(
     array, dims (draw, unit)
     """
     prefix = predictor.prefix
-    eta: Any = shock
+    start: Any = shock
     intercept = parameters.get(f"{prefix}.intercept")
     if intercept is not None:
-        eta = eta + intercept[:, None]
+        start = start + intercept[:, None]
+    shaped = [np.asarray(column, dtype=float) for column in columns]
+    own = [(codes[level].size,) for level in (*predictor.levels, *predictor.slope_levels)]
+    if not shaped and not own:
+        return start
     coefficients = parameters.get(f"{prefix}.causes")
+    draws = next(
+        len(parameters[name])
+        for name in (f"{prefix}.causes", *(f"{prefix}.{level}" for level in predictor.levels))
+        if name in parameters
+    )
+    shape = np.broadcast_shapes((draws, 1), np.shape(start), *own, *(x.shape for x in shaped))
+    eta = np.empty(shape)
+    eta[...] = start
     for level in predictor.levels:
-        eta = eta + parameters[f"{prefix}.{level}"][:, codes[level]]
-    slopes: dict[int, Any] = {}
+        effects = plain(parameters[f"{prefix}.{level}"])
+        kernel("add_effects")(effects, plain(codes[level]), eta)
+    slopes: dict[int, list[tuple[Floats, NDArray[np.intp]]]] = {}
     for level in predictor.slope_levels:
         for position, k in enumerate(predictor.slopes(level)):
-            by_group = parameters[f"{prefix}.slope_{level}"][:, position, :][:, codes[level]]
-            slopes[k] = slopes.get(k, 0.0) + by_group
-    for k, value in enumerate(columns):
+            by_group = plain(parameters[f"{prefix}.slope_{level}"][:, position, :])
+            slopes.setdefault(k, []).append((by_group, plain(codes[level])))
+    none = np.empty((draws, 0)), np.empty(0, dtype=np.intp)
+    for k, value in enumerate(shaped):
         assert coefficients is not None
-        slope = coefficients[:, k, None] + slopes[k] if k in slopes else coefficients[:, k, None]
-        eta = eta + slope * value
+        varying = slopes.get(k, [none])
+        by_group, groups = varying[0]
+        if len(varying) > 1:
+            by_group = np.sum([effects[:, index] for effects, index in varying], axis=0)
+            groups = np.arange(by_group.shape[1])
+        column = plain(value.reshape((1,) * (2 - value.ndim) + value.shape))
+        kernel("add_column")(plain(coefficients[:, k]), by_group, groups, column, eta)
     return eta

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dotwin.mechanisms.kernels.compiled import kernel
+from dotwin.mechanisms.kernels.compiled import kernel, plain
 
 __all__ = [
     "bernoulli",
@@ -42,16 +42,10 @@ def _rows(*arrays: ArrayLike) -> tuple[tuple[int, ...], list[FloatArray]]:
     if len(shape) > 2:
         given = [x if x.size == 1 else np.broadcast_to(x, shape) for x in given]
     if all(x.size in (1, size) for x in given):
-        flat = [_plain(x).reshape(1, -1) for x in given]
+        flat = [plain(x).reshape(1, -1) for x in given]
     else:
-        flat = [_plain(x).reshape((1,) * (2 - x.ndim) + x.shape) for x in given]
+        flat = [plain(x).reshape((1,) * (2 - x.ndim) + x.shape) for x in given]
     return shape, flat
-
-
-def _plain(x: FloatArray) -> FloatArray:
-    """Return an array for which the kernels are compiled: contiguous, and not read-only."""
-    x = np.ascontiguousarray(x)
-    return x if x.flags.writeable else x.copy()
 
 
 def _filled(name: str, *arrays: ArrayLike) -> FloatArray:
@@ -115,8 +109,8 @@ def ordinal(v: ArrayLike, eta: ArrayLike, cutpoints: FloatArray) -> FloatArray:
     if len(shape) > 2:
         noise, predictor = (np.broadcast_to(x, shape).reshape(1, -1) for x in (noise, predictor))
         cuts = np.broadcast_to(cuts, (*shape, width)).reshape(1, -1, width)
-    rows = [_plain(x.reshape((1,) * (2 - x.ndim) + x.shape)) for x in (noise, predictor)]
-    cuts = _plain(cuts.reshape((1,) * (3 - cuts.ndim) + cuts.shape))
+    rows = [plain(x.reshape((1,) * (2 - x.ndim) + x.shape)) for x in (noise, predictor)]
+    cuts = plain(cuts.reshape((1,) * (3 - cuts.ndim) + cuts.shape))
     out = np.empty(np.broadcast_shapes(*(x.shape for x in rows), cuts.shape[:2]))
     kernel("ordinal")(*rows, cuts, out)
     return out.reshape(shape)
@@ -135,7 +129,7 @@ def _tables(name: str, width: int, parameter: ArrayLike) -> FloatArray:
     if rows is None:
         return _NO_TABLE
     out = np.empty((len(rows), width))
-    kernel(name)(_plain(rows), out)
+    kernel(name)(plain(rows), out)
     return out
 
 
@@ -155,7 +149,7 @@ def _tabled(name: str, arrays: tuple[ArrayLike, ...], tables: FloatArray) -> Flo
     else:
         given = [np.asarray(x, dtype=float) for x in arrays]
         shape = np.broadcast_shapes(*(x.shape for x in given))
-        rows = [_plain(x).reshape((1,) * (2 - x.ndim) + x.shape) for x in given]
+        rows = [plain(x).reshape((1,) * (2 - x.ndim) + x.shape) for x in given]
     out = np.empty(np.broadcast_shapes(*(x.shape for x in rows)))
     kernel(name)(*rows, tables, out)
     return out.reshape(shape)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +17,19 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from dotwin.worlds.engine import Block
     from dotwin.worlds.run import Run
+    from dotwin.worlds.world import World
 
 __all__ = ["DIMS", "MemoryStore", "Store", "ZarrStore"]
+
+#: Bytes of an array whose memory is asked for at once.
+_LARGE = 2**20
 
 DIMS = ("scenario", "chain", "draw", "unit", "period")
 
 
 class Store(ABC):
-    """Collects blocks and gives them back as one dataset.
+    """Collects worlds of blocks and gives them back as one dataset.
 
     Parameters
     ----------
@@ -41,21 +46,24 @@ class Store(ABC):
             if not one.is_given or (name in touched and name in run.start.givens)
         }
         self.undefined: dict[str, int] = {}
+        self.lock = Lock()
 
-    def put(self, block: Block) -> None:
-        """Keep the worlds of a block of draws."""
+    def put(self, rows: slice, number: int, world: World) -> None:
+        """Keep one world of a block of draws; blocks may come from several threads."""
         past = self.run.start.past
         _, _, units, periods = self.run.shape
-        rows = block.rows.stop - block.rows.start
         for name, count in self.kept.items():
-            values = np.empty((count, rows, units, periods))
-            for s in range(count):
-                for t in range(periods):
-                    values[s, :, :, t] = block.worlds[s].seen[name][past + t]
-            undefined = int(np.isnan(values).sum())
+            if number >= count:
+                continue
+            values = self._room(name, rows, number, (rows.stop - rows.start, periods, units))
+            undefined = 0
+            for t in range(periods):
+                values[:, t] = world.seen[name][past + t]
+                undefined += int(np.count_nonzero(np.isnan(values[:, t])))
             if undefined and not self._may_be_missing(name):
-                self.undefined[name] = self.undefined.get(name, 0) + undefined
-            self._write(name, block.rows, values)
+                with self.lock:
+                    self.undefined[name] = self.undefined.get(name, 0) + undefined
+            self._write(name, rows, number, values)
 
     def _may_be_missing(self, name: str) -> bool:
         """Whether an indicator has no value where its mechanism does not hold."""
@@ -63,8 +71,14 @@ class Store(ABC):
         return one.when is not None and one.otherwise is None
 
     @abstractmethod
-    def _write(self, name: str, rows: slice, values: NDArray[np.float64]) -> None:
-        """Keep an indicator's values, dims (scenario, draw over all chains, unit, period)."""
+    def _room(
+        self, name: str, rows: slice, number: int, shape: tuple[int, int, int]
+    ) -> NDArray[np.float64]:
+        """Return where to put an indicator's values, dims (draw over all chains, period, unit)."""
+
+    @abstractmethod
+    def _write(self, name: str, rows: slice, number: int, values: NDArray[np.float64]) -> None:
+        """Keep the values that were put there."""
 
     @abstractmethod
     def dataset(self) -> xr.Dataset:
@@ -107,6 +121,19 @@ class Store(ABC):
         return data[ordered]
 
 
+def _allocated(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return new memory, asked for at once where the system offers it.
+
+    Asked for page by page as it is first written, it can take longer than the simulation.
+    """
+    size = 8 * int(np.prod(shape))
+    populate = getattr(mmap, "MAP_POPULATE", None)
+    if populate is None or size < _LARGE:
+        return np.empty(shape)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | populate
+    return np.frombuffer(mmap.mmap(-1, size, flags=flags)).reshape(shape)
+
+
 class MemoryStore(Store):
     """Keeps draws in memory."""
 
@@ -114,12 +141,17 @@ class MemoryStore(Store):
         super().__init__(run, touched)
         chains, draws, units, periods = run.shape
         self.arrays = {
-            name: np.empty((count, chains * draws, units, periods))
+            name: _allocated((count, chains * draws, periods, units))
             for name, count in self.kept.items()
         }
 
-    def _write(self, name: str, rows: slice, values: NDArray[np.float64]) -> None:
-        self.arrays[name][:, rows] = values
+    def _room(
+        self, name: str, rows: slice, number: int, shape: tuple[int, int, int]
+    ) -> NDArray[np.float64]:
+        return self.arrays[name][number, rows]
+
+    def _write(self, name: str, rows: slice, number: int, values: NDArray[np.float64]) -> None:
+        pass  # they stand in their place already
 
     def dataset(self) -> xr.Dataset:
         """Return all draws, dims scenario, chain, draw, unit, period."""
@@ -128,7 +160,10 @@ class MemoryStore(Store):
         full = (len(self.run.programs), *self.run.shape)
         found: dict[str, Any] = self._constant_givens()
         for name, values in self.arrays.items():
-            found[name] = np.broadcast_to(values.reshape((len(values), *self.run.shape)), full)
+            # Units stand side by side in memory, as the engine makes them; dims keep their order.
+            chains, draws, units, periods = self.run.shape
+            shaped = values.reshape((len(values), chains, draws, periods, units))
+            found[name] = np.broadcast_to(shaped.swapaxes(-1, -2), full)
         data = xr.Dataset(
             {name: (DIMS, values) for name, values in found.items()}, coords=self.coordinates
         )
@@ -149,24 +184,29 @@ class ZarrStore(Store):
             shutil.rmtree(self.partial)
         self.partial.parent.mkdir(parents=True, exist_ok=True)
         chains, draws, units, periods = run.shape
-        sample = 1 + 2**21 // (8 * units * periods)  # chunks of about 2 MB
+        sample = run.engine().size()  # a block's draws: threads write to chunks of their own
         group: Any = zarr.open_group(self.partial, mode="w")
         self.arrays = {
             name: group.create_array(
                 name,
-                shape=((count,) if count > 1 else ()) + (chains * draws, units, periods),
-                chunks=((1,) if count > 1 else ()) + (sample, units, periods),
+                shape=((count,) if count > 1 else ()) + (chains * draws, periods, units),
+                chunks=((1,) if count > 1 else ()) + (sample, periods, units),
                 dtype="f8",
-                dimension_names=(("scenario",) if count > 1 else ()) + ("sample", "unit", "period"),
+                dimension_names=(("scenario",) if count > 1 else ()) + ("sample", "period", "unit"),
             )
             for name, count in self.kept.items()
         }
 
-    def _write(self, name: str, rows: slice, values: NDArray[np.float64]) -> None:
+    def _room(
+        self, name: str, rows: slice, number: int, shape: tuple[int, int, int]
+    ) -> NDArray[np.float64]:
+        return np.empty(shape)
+
+    def _write(self, name: str, rows: slice, number: int, values: NDArray[np.float64]) -> None:
         if self.kept[name] > 1:
-            self.arrays[name][:, rows] = values
+            self.arrays[name][number, rows] = values
         else:
-            self.arrays[name][rows] = values[0]
+            self.arrays[name][rows] = values
 
     def dataset(self) -> xr.Dataset:
         """Return all draws, read from the folder when they are used."""

@@ -1,12 +1,12 @@
 """The compiled quantile of beta values.
 
-A tile of lanes starts from a normal approximation on the logit scale, finds the tail there by a
+A tile of lanes starts from a Cornish-Fisher expansion of the logit, finds the tail there by a
 continued fraction and takes one step of order five; few lanes need a second one. What does not suit
-(a shape below one, a far tail) is solved for alone.
+(a small shape, a far tail) is solved for alone.
 
 References
 ----------
-.. [1] Abramowitz, M., & Stegun, I. A. (1964). Handbook of Mathematical Functions, 26.5.22.
+.. [1] Abramowitz, M., & Stegun, I. A. (1964). Handbook of Mathematical Functions, 26.2.49.
 .. [2] NIST Digital Library of Mathematical Functions, 8.17(v). https://dlmf.nist.gov/8.17.v
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dotwin.mechanisms.kernels.elementary import SMALLEST, exp, normal_score
+from dotwin.mechanisms.kernels.elementary import SMALLEST, exp, log, normal_score
 from dotwin.mechanisms.kernels.gammas import (
     beta_density,
     beta_logit,
@@ -37,7 +37,8 @@ _CLOSE = 2e-3  # a step so short, in units of the density's width, errs by its s
 _MOST_LEVELS = 400.0
 _LEVELS = 4
 _EPS = 2.0**-52
-_ROUNDS = 3
+_ROUNDS = 4
+_LEAST_SHAPE = 0.4  # the expansion of a smaller one is too far off
 
 
 @njit(error_model="numpy")
@@ -91,6 +92,47 @@ def _tails(count: int, a: Any, b: Any, x: Any, y: Any, work: Any) -> None:
         value[i] = value[i] if done[i] == 1.0 else math.nan
 
 
+@njit(error_model="numpy", forceinline=True)
+def _log_gamma_cumulants(a: float) -> tuple[float, float, float, float, float]:
+    """Return the first five cumulants of log X, for X gamma with shape a, to about 7 digits."""
+    r0, r1, r2, r3 = 1.0 / a, 1.0 / (a + 1.0), 1.0 / (a + 2.0), 1.0 / (a + 3.0)
+    s0, s1, s2, s3 = r0 * r0, r1 * r1, r2 * r2, r3 * r3
+    x = a + 4.0
+    w = 1.0 / x
+    q = w * w
+    first = log(x) - 0.5 * w - q * (1.0 / 12.0 - q * (1.0 / 120.0 - q * (1.0 / 252.0)))
+    first -= r0 + r1 + r2 + r3
+    second = w + 0.5 * q + q * w * (1.0 / 6.0 - q * (1.0 / 30.0 - q * (1.0 / 42.0)))
+    second += s0 + s1 + s2 + s3
+    third = -q - q * w - q * q * (0.5 - q * (1.0 / 6.0 - q * (1.0 / 6.0)))
+    third -= 2.0 * (s0 * r0 + s1 * r1 + s2 * r2 + s3 * r3)
+    fourth = q * w * (2.0 + w * (3.0 + w * (2.0 - q * (1.0 - q * (4.0 / 3.0)))))
+    fourth += 6.0 * (s0 * s0 + s1 * s1 + s2 * s2 + s3 * s3)
+    fifth = -q * q * (6.0 + w * (12.0 + w * (10.0 - q * 7.0)))
+    fifth -= 24.0 * (s0 * s0 * r0 + s1 * s1 * r1 + s2 * s2 * r2 + s3 * s3 * r3)
+    return first, second, third, fourth, fifth
+
+
+@njit(error_model="numpy", forceinline=True)
+def _guess(a: float, b: float, z: float) -> float:
+    """Return about the logit of a beta value: a difference of logs of gamma values."""
+    a1, a2, a3, a4, a5 = _log_gamma_cumulants(a)
+    b1, b2, b3, b4, b5 = _log_gamma_cumulants(b)
+    scale = 1.0 / (a2 + b2)
+    sd = math.sqrt(a2 + b2)
+    g1 = (a3 - b3) * scale / sd
+    g2 = (a4 + b4) * scale * scale
+    g3 = (a5 - b5) * scale * scale / sd
+    z2 = z * z
+    h2 = z2 - 1.0
+    h3 = z * (z2 - 3.0)
+    h4 = z2 * (z2 - 6.0) + 3.0
+    x = z + g1 * h2 * (1.0 / 6.0) + g2 * h3 * (1.0 / 24.0) - g1 * g1 * (2.0 * h3 + z) * (1.0 / 36.0)
+    x += g3 * h4 * (1.0 / 120.0) - g1 * g2 * (h4 + h2) * (1.0 / 24.0)
+    x += g1 * g1 * g1 * (12.0 * h4 + 19.0 * h2) * (1.0 / 324.0)
+    return a1 - b1 + sd * x
+
+
 def build_beta(version: int) -> Any:
     """Compile the quantile of a beta value with mean expit(eta) and a precision."""
 
@@ -118,20 +160,14 @@ def build_beta(version: int) -> Any:
                     u[i] = -noise[i] if flip else noise[i]
                     a[i], b[i] = p, q
                     rest[i] = stirling_rest(kappa) - stirling_rest(p) - stirling_rest(q)
-                    s, r = 1.0 / (2.0 * p - 1.0), 1.0 / (2.0 * q - 1.0)
-                    h = 2.0 / (s + r)
-                    z = -normal_score(u[i])
-                    more = (z * z - 3.0) * (1.0 / 6.0)
-                    w = z * math.sqrt(h + more) / h
-                    w -= (r - s) * (more + 5.0 / 6.0 - 2.0 / (3.0 * h))
-                    t[i] = -math.fabs(logit[i]) - 2.0 * w
+                    t[i] = _guess(p, q, normal_score(u[i]))
                 waiting = 0
                 for i in range(count):
                     m = math.fabs(u[i])
                     usual = m >= _LEAST_TAIL and a[i] + b[i] < _LARGEST_PRECISION
                     if not (a[i] > 0.0 and b[i] > 0.0 and b[i] < math.inf) or m != m:
                         raw[3, i] = math.nan
-                    elif usual and a[i] > 1.0 and math.fabs(t[i]) < 100.0:
+                    elif usual and a[i] > _LEAST_SHAPE and math.fabs(t[i]) < 100.0:
                         for k in range(5):
                             space[k, waiting] = space[k, i]
                         place[waiting] = i

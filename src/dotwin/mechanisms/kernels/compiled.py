@@ -11,13 +11,20 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
-__all__ = ["Kernel", "kernel"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Kernel", "kernel", "plain"]
 
 #: Fills its last argument.
 Kernel = Callable[..., None]
 
 _MODULES = {
+    "add_column": "predictor_kernels",
+    "add_effects": "predictor_kernels",
     "bernoulli": "value_kernels",
     "beta": "beta_kernel",
     "beta_binomial": "count_kernels",
@@ -34,9 +41,23 @@ _MODULES = {
 }
 
 
-@cache
+_LOCK = Lock()
+
+
+def plain(x: NDArray[Any]) -> NDArray[Any]:
+    """Return an array as the kernels are compiled for: contiguous, and not read-only."""
+    x = np.ascontiguousarray(x)
+    return x if x.flags.writeable else x.copy()
+
+
 def kernel(name: str) -> Kernel:
-    """Return a compiled kernel."""
+    """Return a compiled kernel; threads share it."""
+    with _LOCK:
+        return _built(name)
+
+
+@cache
+def _built(name: str) -> Kernel:
     module = import_module(f"dotwin.mechanisms.kernels.{_MODULES[name]}")
     built: Kernel = getattr(module, f"build_{name}")(_version())
     return built

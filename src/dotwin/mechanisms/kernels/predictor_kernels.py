@@ -1,0 +1,51 @@
+"""Compiled sums of a linear predictor: the effects of groups, and causes times coefficients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+__all__ = ["build_add_column", "build_add_effects"]
+
+
+def build_add_effects(version: int) -> Any:
+    """Compile the sum of a predictor (draw, unit) and the effects of the units' groups."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def add_effects(effects: Any, codes: Any, out: Any) -> None:
+        assert version >= 0
+        for d in range(out.shape[0]):
+            for u in range(out.shape[1]):
+                out[d, u] += effects[d, codes[u]]
+
+    return add_effects
+
+
+def build_add_column(version: int) -> Any:
+    """Compile the sum of a predictor (draw, unit) and a column times its coefficient.
+
+    The coefficient of a unit is that of all plus that of its group. An axis of the column that has
+    length one repeats.
+    """
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def add_column(coefficient: Any, by_group: Any, codes: Any, column: Any, out: Any) -> None:
+        assert version >= 0
+        varying, single = by_group.shape[1] > 0, column.shape[1] == 1
+        for d in range(out.shape[0]):
+            slope = coefficient[d]
+            row = d if column.shape[0] > 1 else 0
+            if varying:
+                for u in range(out.shape[1]):
+                    x = column[row, 0 if single else u]
+                    out[d, u] += (slope + by_group[d, codes[u]]) * x
+            elif single:
+                more = slope * column[row, 0]
+                for u in range(out.shape[1]):
+                    out[d, u] += more
+            else:
+                for u in range(out.shape[1]):
+                    out[d, u] += slope * column[row, u]
+
+    return add_column
