@@ -6,7 +6,7 @@ This is the one place that knows how a term becomes numbers. Inference calls it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,12 +22,15 @@ __all__ = [
     "UnitConstants",
     "column",
     "constant_key",
+    "fixed_part",
+    "is_fixed",
     "linear_predictor",
     "natural_scale",
     "product",
 ]
 
 Floats = NDArray[np.float64]
+_NOBODY = np.empty(0, dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -154,10 +157,52 @@ def natural_scale(term: Term, reference: Reference) -> float:
     return scale
 
 
+def is_fixed(predictor: Predictor, k: int) -> bool:
+    """Whether a term adds the same to a draw's unit in all periods and worlds."""
+    slopes = {k for level in predictor.slope_levels for k in predictor.slopes(level)}
+    return predictor.terms[k].is_unit_constant and k not in slopes
+
+
+def fixed_part(
+    predictor: Predictor,
+    parameters: Mapping[str, Floats],
+    columns: Mapping[int, Any],
+    codes: Mapping[str, NDArray[np.intp]],
+) -> Any:
+    """Add up what no period changes: intercept, effects of groups, constants of units.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    parameters : dict of str to array
+        By posterior name, the draw first.
+    columns : dict of int to array
+        Of the terms for which `is_fixed` holds, from `column`.
+    codes : dict of str to int array, shape (unit,)
+        Each unit's position in the groups of a level.
+
+    Returns
+    -------
+    array broadcastable to (draw, unit), or 0
+    """
+    prefix = predictor.prefix
+    intercept = parameters.get(f"{prefix}.intercept")
+    start: Any = 0.0 if intercept is None else intercept[:, None]
+    if not columns and not predictor.levels:
+        return start
+    eta = _room(predictor, parameters, columns, codes, start)
+    for level in predictor.levels:
+        kernel("add_effects")(plain(parameters[f"{prefix}.{level}"]), plain(codes[level]), eta)
+    for k, value in columns.items():
+        _add(eta, parameters[f"{prefix}.causes"][:, k], value)
+    return eta
+
+
 def linear_predictor(
     predictor: Predictor,
     parameters: Mapping[str, Floats],
-    columns: list[Any],
+    fixed: Any,
+    columns: Mapping[int, Any],
     codes: Mapping[str, NDArray[np.intp]],
     shock: Any = 0.0,
 ) -> Any:
@@ -168,8 +213,10 @@ def linear_predictor(
     predictor : Predictor
     parameters : dict of str to array
         By posterior name, the draw first.
-    columns : list of array
-        From `column`, broadcastable to (draw, unit).
+    fixed : array
+        From `fixed_part`.
+    columns : dict of int to array
+        Of all other terms, from `column`, broadcastable to (draw, unit).
     codes : dict of str to int array, shape (unit,)
         Each unit's position in the groups of a level.
     shock : array, broadcastable to (draw, unit)
@@ -180,39 +227,53 @@ def linear_predictor(
     array, dims (draw, unit)
     """
     prefix = predictor.prefix
-    start: Any = shock
-    intercept = parameters.get(f"{prefix}.intercept")
-    if intercept is not None:
-        start = start + intercept[:, None]
-    shaped = [np.asarray(column, dtype=float) for column in columns]
-    own = [(codes[level].size,) for level in (*predictor.levels, *predictor.slope_levels)]
-    if not shaped and not own:
-        return start
-    coefficients = parameters.get(f"{prefix}.causes")
-    draws = next(
-        len(parameters[name])
-        for name in (f"{prefix}.causes", *(f"{prefix}.{level}" for level in predictor.levels))
-        if name in parameters
-    )
-    shape = np.broadcast_shapes((draws, 1), np.shape(start), *own, *(x.shape for x in shaped))
-    eta = np.empty(shape)
-    eta[...] = start
-    for level in predictor.levels:
-        effects = plain(parameters[f"{prefix}.{level}"])
-        kernel("add_effects")(effects, plain(codes[level]), eta)
-    slopes: dict[int, list[tuple[Floats, NDArray[np.intp]]]] = {}
+    if not columns:
+        return fixed + shock
+    eta = _room(predictor, parameters, columns, codes, fixed, shock)
+    slopes: dict[int, list[tuple[str, int]]] = {}
     for level in predictor.slope_levels:
         for position, k in enumerate(predictor.slopes(level)):
-            by_group = plain(parameters[f"{prefix}.slope_{level}"][:, position, :])
-            slopes.setdefault(k, []).append((by_group, plain(codes[level])))
-    none = np.empty((draws, 0)), np.empty(0, dtype=np.intp)
-    for k, value in enumerate(shaped):
-        assert coefficients is not None
-        varying = slopes.get(k, [none])
-        by_group, groups = varying[0]
-        if len(varying) > 1:
-            by_group = np.sum([effects[:, index] for effects, index in varying], axis=0)
-            groups = np.arange(by_group.shape[1])
-        column = plain(value.reshape((1,) * (2 - value.ndim) + value.shape))
-        kernel("add_column")(plain(coefficients[:, k]), by_group, groups, column, eta)
+            slopes.setdefault(k, []).append((level, position))
+    for k, value in columns.items():
+        varying = [
+            (plain(parameters[f"{prefix}.slope_{level}"][:, position, :]), plain(codes[level]))
+            for level, position in slopes.get(k, [])
+        ]
+        _add(eta, parameters[f"{prefix}.causes"][:, k], value, varying)
     return eta
+
+
+def _room(
+    predictor: Predictor,
+    parameters: Mapping[str, Floats],
+    columns: Mapping[int, Any],
+    codes: Mapping[str, NDArray[np.intp]],
+    *parts: Any,
+) -> Floats:
+    """Return the sum of the parts in an array that has room for all draws and units."""
+    prefix = predictor.prefix
+    names = [f"{prefix}.causes"] if columns else []
+    names += [f"{prefix}.{level}" for level in predictor.levels]
+    shapes = [(len(parameters[name]), 1) for name in names]
+    shapes += [np.shape(part) for part in (*parts, *columns.values())]
+    levels = (*predictor.levels, *predictor.slope_levels)
+    shapes += [codes[level].shape for level in levels]
+    eta = np.empty(np.broadcast_shapes(*shapes))
+    np.add(parts[0], parts[1] if len(parts) > 1 else 0.0, out=eta)
+    return eta
+
+
+def _add(
+    eta: Floats,
+    coefficient: Floats,
+    value: Any,
+    varying: Sequence[tuple[Floats, NDArray[np.intp]]] = (),
+) -> None:
+    """Add a column times its coefficients."""
+    by_group, groups = varying[0] if varying else (np.empty((len(eta), 0)), _NOBODY)
+    if len(varying) > 1:
+        by_group = np.sum([effects[:, index] for effects, index in varying], axis=0)
+        groups = np.arange(by_group.shape[1])
+    column = np.asarray(value, dtype=float)
+    column = plain(column.reshape((1,) * (2 - column.ndim) + column.shape))
+    kernel("add_column")(plain(coefficient), by_group, groups, column, eta)

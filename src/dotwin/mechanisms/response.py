@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dotwin.mechanisms.columns import UnitConstants, column, linear_predictor
+from dotwin.mechanisms.columns import UnitConstants, column, fixed_part, is_fixed, linear_predictor
 from dotwin.mechanisms.design import Design
 from dotwin.mechanisms.equation import Predictor
 from dotwin.mechanisms.family import Family
@@ -87,6 +87,7 @@ def respond(
     codes: Mapping[str, NDArray[np.intp]],
     ordinal: int,
     shocks: Mapping[str, Any],
+    fixed: dict[str, Any],
 ) -> Response:
     """Read a mechanism against a world's state.
 
@@ -105,6 +106,8 @@ def respond(
         The calendar's number of the period.
     shocks : dict of str to array
         By predictor prefix: period shock plus walk, broadcastable to (draw, unit).
+    fixed : dict of str to array
+        By predictor prefix: what no period changes, see `fixed_part`; added when it is missing.
 
     Returns
     -------
@@ -116,12 +119,25 @@ def respond(
     eta: Any = 0.0
     extra: dict[str, Any] = {}
     for predictor in eq.predictors:
-        columns = [
-            column(term, design.reference, environment, constants, ordinal, cycle)
-            for term in predictor.terms
-        ]
+        steady = [is_fixed(predictor, k) for k in range(len(predictor.terms))]
+
+        def columns(wanted: bool, predictor: Any = predictor, steady: Any = steady) -> Any:
+            return {
+                k: column(term, design.reference, environment, constants, ordinal, cycle)
+                for k, term in enumerate(predictor.terms)
+                if steady[k] is wanted
+            }
+
+        prefix = predictor.prefix
+        if prefix not in fixed:
+            fixed[prefix] = fixed_part(predictor, parameters, columns(True), codes)
         value = linear_predictor(
-            predictor, parameters, columns, codes, shocks.get(predictor.prefix, 0.0)
+            predictor,
+            parameters,
+            fixed[prefix],
+            columns(False),
+            codes,
+            shocks.get(prefix, 0.0),
         )
         if predictor.role == "mean":
             eta = value
@@ -166,9 +182,10 @@ def row_predictor(
     for kind, present in (("period", predictor.period), ("walk", predictor.walk)):
         if present:
             shock = shock + parameters[f"{predictor.prefix}.{kind}"][:, design.period[rows]]
-    columns = list(arrays.columns[rows].T)
+    columns = dict(enumerate(arrays.columns[rows].T))
     codes = {level: index[rows] for level, index in arrays.groups.items()}
-    eta = linear_predictor(predictor, parameters, columns, codes, shock)
+    fixed = fixed_part(predictor, parameters, {}, codes)
+    eta = linear_predictor(predictor, parameters, fixed, columns, codes, shock)
     return np.asarray(eta, dtype=float)
 
 

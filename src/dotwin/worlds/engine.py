@@ -321,6 +321,7 @@ class _Run:
         self.edges = Edges()
         self.amounts: dict[str, Any] = {}
         self.tables: dict[str, Mapping[str, Any]] = {}
+        self.fixed: dict[str, Any] = {}
         self.shocks: dict[tuple[str, int], Any] = {}
 
     # ── noise ──────────────────────────────────────────────────────────────────────────────────
@@ -457,6 +458,7 @@ class _Run:
             mechanism.codes,
             ordinal,
             self.shock(mechanism, ordinal),
+            self.fixed,
         )
         level = one.level if one.level is not None else self.twin.unit
         noise = self.noise(name, self.by_level[level], ordinal)
