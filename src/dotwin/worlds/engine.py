@@ -13,11 +13,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dotwin.mechanisms.family import PlainFamily
+from dotwin.mechanisms.kernels.compiled import kernel, plain
 from dotwin.mechanisms.links import get_link
 from dotwin.mechanisms.response import Response, respond
 from dotwin.spec.expressions import Expr, evaluate, parse
@@ -135,6 +137,26 @@ class Engine:
     imputed: Mapping[tuple[str, int, int], NDArray[np.float64]] = field(default_factory=dict)
     hidden: Callable[[str, int], Any] | None = None
     edges: Edges = field(default_factory=Edges)
+
+    @cached_property
+    def everyone(self) -> NDArray[np.uint64]:
+        """The number that addresses what all units share."""
+        return unit_numbers([""])
+
+    @cached_property
+    def by_level(self) -> dict[str, NDArray[np.uint64]]:
+        """The numbers that address units, or groups of a level, by level."""
+        levels = {self.twin.unit, *(one.level or "" for one in self.twin.indicators.values())}
+        return {
+            level: unit_numbers(grouping.labels[0])
+            for level, grouping in self.start.members.levels.items()
+            if level in levels
+        }
+
+    @cached_property
+    def expressions(self) -> dict[str, Expr]:
+        """The equations of exact indicators."""
+        return {name: parse(one.equals) for name, one in self.twin.indicators.items() if one.equals}
 
     @property
     def horizon(self) -> int:
@@ -266,21 +288,26 @@ def _sound(response: Response) -> Response:
     A share of exp(-700) is 0 and a mean of exp(-700) is 0 to all intents; a mean too large to be a
     number is missing, and so are the values that come of it.
     """
-    if response.family.link == "identity":
+    link = response.family.link
+    if link == "identity":
         return response
-    eta = np.maximum(np.asarray(response.eta, dtype=float), -_LARGEST_PREDICTOR)
-    if response.family.link == "logit":
-        return replace(response, eta=np.minimum(eta, _LARGEST_PREDICTOR))
-    most = _LARGEST_LOG_COUNT if response.family.discrete else _LARGEST_PREDICTOR
-    return replace(response, eta=np.where(eta < most, eta, np.nan))
+    largest = _LARGEST_LOG_COUNT if response.family.discrete else _LARGEST_PREDICTOR
+    most = _LARGEST_PREDICTOR if link == "logit" else largest
+    eta = np.atleast_2d(np.asarray(response.eta, dtype=float))
+    held = np.empty(eta.shape)
+    kernel("hold")(plain(eta), -_LARGEST_PREDICTOR, most, link == "logit", held)
+    return replace(response, eta=held)
 
 
 def _inside(response: Response, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Keep values that rounding put on an open end of the support just inside it.
 
-    An infinite value is none.
+    An infinite value is none. Counts, and values that no modifier moves, are inside as they are.
     """
-    support = response.family.support
+    family = response.family
+    support = family.support
+    if family.discrete or (isinstance(family, PlainFamily) and np.isfinite(support.low)):
+        return values
     values = np.where(np.isinf(values), np.nan, values)
     if not support.closed_low:
         low = support.low
@@ -309,15 +336,8 @@ class _Run:
     def __init__(self, engine: Engine, machine: Machine, rows: slice) -> None:
         self.engine, self.machine, self.rows = engine, machine, rows
         self.twin, self.start, self.past = engine.twin, engine.start, engine.start.past
-        self.units = unit_numbers(self.start.members.units)
-        self.everyone = unit_numbers([""])
-        self.by_level = {
-            level: unit_numbers(grouping.labels[0])
-            for level, grouping in self.start.members.levels.items()
-        }
-        self.expressions: dict[str, Expr] = {
-            name: parse(one.equals) for name, one in self.twin.indicators.items() if one.equals
-        }
+        self.everyone, self.by_level = engine.everyone, engine.by_level
+        self.expressions = engine.expressions
         self.edges = Edges()
         self.amounts: dict[str, Any] = {}
         self.tables: dict[str, Mapping[str, Any]] = {}

@@ -31,6 +31,7 @@ _MODULES = {
     "binomial": "count_kernels",
     "gamma": "value_kernels",
     "gamma_tables": "value_kernels",
+    "hold": "predictor_kernels",
     "lognormal": "value_kernels",
     "negative_binomial": "count_kernels",
     "normal": "value_kernels",

@@ -101,8 +101,22 @@ def build_poisson(version: int) -> Any:
                 target = out[row, first : first + count]
                 load(v, row, first, count, raw[0])
                 load(eta, row, first, count, raw[1])
+                usual = 0
                 for i in range(count):
-                    raw[1, i] = exp(raw[1, i])
+                    mean = exp(raw[1, i])
+                    raw[1, i] = mean
+                    usual += 1 if mean < _LONGEST_MEAN and _walked(raw[0, i]) else 0
+                if usual == count:
+                    # nobody stands apart: the lanes stay where they are
+                    for i in range(count):
+                        mean = raw[1, i]
+                        space[0, i] = _below(raw[0, i])
+                        space[1, i] = exp(-mean)
+                        space[2, i] = 0.0
+                        space[3, i] = mean
+                        place[i] = i
+                    walk_panjer(count, space, place, target)
+                    continue
                 walking, waiting = 0, 0
                 for i in range(count):
                     noise, mean = raw[0, i], raw[1, i]
@@ -151,10 +165,27 @@ def build_negative_binomial(version: int) -> Any:
                 load(v, row, first, count, raw[0])
                 load(eta, row, first, count, raw[1])
                 load(dispersion, row, first, count, raw[2])
+                usual = 0
                 for i in range(count):
-                    mean = exp(raw[1, i])
+                    mean, size = exp(raw[1, i]), raw[2, i]
+                    start = -size * log1p(mean / size)
                     raw[1, i] = mean
-                    raw[3, i] = -raw[2, i] * log1p(mean / raw[2, i])
+                    raw[3, i] = start
+                    longest = _LONGEST_SKEWED_MEAN if size < _LEAST_DISPERSION else _LONGEST_MEAN
+                    short = mean < longest and size > 0.0 and start > _LOG_SMALLEST_START
+                    usual += 1 if short and size < _LARGEST_MEAN and _walked(raw[0, i]) else 0
+                if usual == count:
+                    # nobody stands apart: the lanes stay where they are
+                    for i in range(count):
+                        mean, size = raw[1, i], raw[2, i]
+                        share = mean / (mean + size)
+                        space[0, i] = _below(raw[0, i])
+                        space[1, i] = exp(raw[3, i])
+                        space[2, i] = share
+                        space[3, i] = (size - 1.0) * share
+                        place[i] = i
+                    walk_panjer(count, space, place, target)
+                    continue
                 walking, waiting = 0, 0
                 for i in range(count):
                     noise, mean, size, start = raw[0, i], raw[1, i], raw[2, i], raw[3, i]
@@ -214,16 +245,28 @@ def build_binomial(version: int) -> Any:
                 load(v, row, first, count, raw[0])
                 load(trials, row, first, count, raw[1])
                 load(eta, row, first, count, raw[2])
+                usual = 0
                 for i in range(count):
                     # the rarer of success and failure is counted: its walk is short and stable
                     flip = raw[2, i] > 0.0
-                    noise = -raw[0, i] if flip else raw[0, i]
+                    noise, n = -raw[0, i] if flip else raw[0, i], raw[1, i]
                     raw[0, i] = noise
                     odds = exp(-math.fabs(raw[2, i]))
+                    start = -n * log1p(odds)
                     raw[3, i] = odds
-                    raw[4, i] = -raw[1, i] * log1p(odds)
+                    raw[4, i] = start
+                    mean = n * odds / (1.0 + odds)
+                    short = mean < _LONGEST_MEAN and start > _LOG_SMALLEST_START
+                    usual += 1 if short and n >= 0.0 and _walked(noise) else 0
                 walking, waiting = 0, 0
-                for i in range(count):
+                if usual == count:
+                    # nobody stands apart: the lanes stay where they are
+                    walking = count
+                    for i in range(count):
+                        space[0, i], space[1, i] = raw[0, i], raw[4, i]
+                        space[2, i], space[3, i] = raw[1, i], raw[3, i]
+                        place[i] = i
+                for i in range(0 if usual == count else count):
                     noise, n, odds, start = raw[0, i], raw[1, i], raw[3, i], raw[4, i]
                     mean = n * odds / (1.0 + odds)
                     short = mean < _LONGEST_MEAN or mean <= _LEAST_VARIANCE * (1.0 + odds)
@@ -308,8 +351,21 @@ def build_beta_binomial(version: int) -> Any:
                     inside += stirling_rest(kappa) - stirling_rest(b)
                     inside += stirling_rest(b + n) - stirling_rest(kappa + n)
                     raw[3, i] = inside
-                walking = 0
+                usual = 0
                 for i in range(count):
+                    n, a, b = raw[1, i], raw[2, i], raw[4, i]
+                    finite = n >= 0.0 and n < math.inf and a < math.inf and b < math.inf
+                    walked = raw[3, i] > _LOG_SMALLEST_START and b > _LEAST_SHAPE and a > 0.0
+                    usual += 1 if finite and walked and raw[0, i] == raw[0, i] else 0
+                walking = 0
+                if usual == count:
+                    # nobody stands apart: the lanes stay where they are
+                    walking = count
+                    for i in range(count):
+                        space[0, i], space[1, i] = _below(raw[0, i]), raw[3, i]
+                        space[2, i], space[3, i], space[6, i] = raw[2, i], raw[4, i], raw[1, i]
+                        place[i] = i
+                for i in range(0 if usual == count else count):
                     noise, n, a, b, start = raw[0, i], raw[1, i], raw[2, i], raw[4, i], raw[3, i]
                     usable = n >= 0.0 and n < math.inf and a > 0.0 and b > 0.0
                     if not usable or noise != noise or not a < math.inf or not b < math.inf:

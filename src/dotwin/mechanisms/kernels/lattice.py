@@ -190,7 +190,8 @@ def search(
 ) -> float:
     """Find the count at signed tail noise from a guess, by bisection on the exact tails.
 
-    The smallest k with P(Y <= k) >= v where v > 0, with P(Y > k) <= -v elsewhere.
+    The smallest k with P(Y <= k) >= v where v > 0, with P(Y > k) <= -v elsewhere; NaN where that is
+    beyond 2**53.
     """
     m = max(math.fabs(v), SMALLEST)
     k = float(math.floor(min(max(guess, 0.0), min(high, _LARGEST_COUNT))))
@@ -221,7 +222,7 @@ def search(
             above = middle
         else:
             below = middle
-    return above
+    return above if above < math.inf else math.nan
 
 
 @njit(error_model="numpy")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from numba import njit
 
-__all__ = ["build_add_column", "build_add_effects"]
+__all__ = ["build_add_column", "build_add_effects", "build_hold"]
 
 
 def build_add_effects(version: int) -> Any:
@@ -49,3 +50,19 @@ def build_add_column(version: int) -> Any:
                     out[d, u] += slope * column[row, u]
 
     return add_column
+
+
+def build_hold(version: int) -> Any:
+    """Compile the bounds of a predictor: above the upper one it is held there, or is missing."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def hold(eta: Any, low: float, high: float, held: bool, out: Any) -> None:
+        assert version >= 0
+        above = high if held else math.nan
+        for d in range(out.shape[0]):
+            for u in range(out.shape[1]):
+                x = eta[d, u]
+                x = low if x < low else x
+                out[d, u] = above if x > high else x
+
+    return hold

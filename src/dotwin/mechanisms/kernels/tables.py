@@ -51,6 +51,15 @@ _TO_CHEBYSHEV[0] *= 0.5
 _TO_POWERS = np.zeros((_TERMS, _TERMS))
 for _k in range(_TERMS):
     _TO_POWERS[: _k + 1, _k] = np.polynomial.chebyshev.cheb2poly(np.eye(_TERMS)[_k, : _k + 1])
+_LOOK_BACK = 5
+#: Both tails at the points of a gamma table.
+_Z = (np.arange(int(2 * EDGE) * _PER_UNIT)[:, None] + 0.5 + 0.5 * _POINTS) / _PER_UNIT - EDGE
+_TAILS = np.array(
+    [
+        [[0.5 * math.erfc(-z * _ROOT_HALF), 0.5 * math.erfc(z * _ROOT_HALF)] for z in row]
+        for row in _Z.tolist()
+    ]
+)
 GAMMA_WIDTH = int(2 * EDGE) * _PER_UNIT * _TERMS
 STUDENT_WIDTH = int(EDGE) * _PER_UNIT * _TERMS
 
@@ -104,15 +113,32 @@ def fill_gamma_table(a: float, table: Any) -> None:
     if not a >= SMALLEST_SHAPE or not a < math.inf:
         table[:] = math.nan
         return
-    t = _gamma_start(EDGE, 0.5 * math.erfc(EDGE * _ROOT_HALF), a)
-    # solved downwards from the upper end: each solution is where the next one starts
+    # solved downwards from the upper end, each from what the last solutions foretell
+    at, last = np.empty(_LOOK_BACK), np.empty(_LOOK_BACK)
+    solved = 0
     for stretch in range(table.size // _TERMS - 1, -1, -1):
         for j in range(_TERMS):
             z = (stretch + 0.5 + 0.5 * _POINTS[j]) / _PER_UNIT - EDGE
-            lower, upper = 0.5 * math.erfc(-z * _ROOT_HALF), 0.5 * math.erfc(z * _ROOT_HALF)
-            t = gamma_log(lower, upper, a, t)
+            lower, upper = _TAILS[stretch, j, 0], _TAILS[stretch, j, 1]
+            start = _foretold(z, at, last) if solved >= _LOOK_BACK else _gamma_start(z, lower, a)
+            t = gamma_log(lower, upper, a, start)
+            at[solved % _LOOK_BACK], last[solved % _LOOK_BACK] = z, t
+            solved += 1
             values[j] = t - math.log(a)
         _interpolate(values, table, stretch)
+
+
+@njit(error_model="numpy")
+def _foretold(z: float, at: Any, values: Any) -> float:
+    """Return the value at z of the polynomial through some points."""
+    total = 0.0
+    for i in range(at.size):
+        weight = values[i]
+        for j in range(at.size):
+            if j != i:
+                weight *= (z - at[j]) / (at[i] - at[j])
+        total += weight
+    return total
 
 
 @njit(error_model="numpy")
@@ -125,9 +151,8 @@ def fill_student_table(nu: float, table: Any) -> None:
     for stretch in range(table.size // _TERMS):
         for j in range(_TERMS):
             z = (stretch + 0.5 + 0.5 * _POINTS[j]) / _PER_UNIT
-            upper = 0.5 * math.erfc(z * _ROOT_HALF)
-            inner = 0.5 * math.erf(z * _ROOT_HALF)
-            values[j] = _student_log(2.0 * upper, 2.0 * inner, nu, z) - math.log(z)
+            both, inner = math.erfc(z * _ROOT_HALF), math.erf(z * _ROOT_HALF)
+            values[j] = _student_log(both, inner, nu, z) - math.log(z)
         _interpolate(values, table, stretch)
 
 

@@ -49,9 +49,22 @@ def _scores(v: Any, count: int, into: Any) -> None:
     """Fill in normal scores at signed tail noise."""
     for i in range(count):
         into[i] = normal_score(v[i])
+    far = 0
     for i in range(count):
-        if math.fabs(v[i]) < _FAR:
-            into[i] = far_normal_score(v[i])
+        far += 1 if math.fabs(v[i]) < _FAR else 0
+    if far > 0:
+        for i in range(count):
+            if math.fabs(v[i]) < _FAR:
+                into[i] = far_normal_score(v[i])
+
+
+@njit(error_model="numpy", forceinline=True)
+def _beyond(z: Any, count: int) -> int:
+    """Count the scores that a table does not reach: a loop that solves for them is slow to pass."""
+    beyond = 0
+    for i in range(count):
+        beyond += 1 if math.fabs(z[i]) > EDGE else 0
+    return beyond
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -134,9 +147,10 @@ def build_student_t(version: int) -> Any:
                     for i in range(count):
                         z = raw[4, i]
                         raw[5, i] = z * exp(interpolated(table, math.fabs(z)))
-                    for i in range(count):
-                        if math.fabs(raw[4, i]) > EDGE:
-                            raw[5, i] = student_score(raw[0, i], raw[3, i])
+                    if _beyond(raw[4], count) > 0:
+                        for i in range(count):
+                            if math.fabs(raw[4, i]) > EDGE:
+                                raw[5, i] = student_score(raw[0, i], raw[3, i])
                 for i in range(count):
                     target[i] = raw[1, i] + raw[2, i] * raw[5, i]
 
@@ -191,9 +205,10 @@ def build_gamma(version: int) -> Any:
                     _scores(raw[0], count, raw[3])
                     for i in range(count):
                         raw[4, i] = interpolated(table, raw[3, i] + EDGE)
-                    for i in range(count):
-                        if math.fabs(raw[3, i]) > EDGE:
-                            raw[4, i] = gamma_score_log(raw[0, i], raw[2, i])
+                    if _beyond(raw[3], count) > 0:
+                        for i in range(count):
+                            if math.fabs(raw[3, i]) > EDGE:
+                                raw[4, i] = gamma_score_log(raw[0, i], raw[2, i])
                 else:
                     for i in range(count):
                         raw[4, i] = gamma_score_log(raw[0, i], raw[2, i])

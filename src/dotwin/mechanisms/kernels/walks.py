@@ -3,7 +3,7 @@
 The probabilities of Poisson, binomial and negative binomial counts follow the Panjer recurrence
 p_k = (a + b / k) p_{k-1} [1]_, those of a beta-binomial count a ratio of products. Each lane counts
 the k whose cumulative probability lies below its own u; a lane that is done changes no more, and
-when half of a tile is done the others close up. Every lane takes the same operations in the same
+when few of a tile are left they close up. Every lane takes the same operations in the same
 order wherever it stands, so no result depends on its neighbours.
 
 References
@@ -25,6 +25,7 @@ __all__ = ["TILE", "tile", "walk_beta_binomial", "walk_panjer"]
 
 TILE = 256
 _LONGEST_WALK = 65_536
+_FEW = 6  # lanes close up when a sixth is left: moving them costs as much as several steps
 
 
 @njit(error_model="numpy")
@@ -94,7 +95,7 @@ def _close_up(count: int, k: float, space: Any, place: Any, found: Any) -> int:
     walking = 0
     for i in range(count):
         walking += 1 if total[i] < u[i] else 0
-    if 4 * walking > 3 * count and k < _LONGEST_WALK:
+    if _FEW * walking > count and k < _LONGEST_WALK:
         return count
     kept = 0
     for i in range(count):
