@@ -18,9 +18,11 @@ from dotwin.mechanisms.kernels.compiled import kernel, plain
 from dotwin.spec.expressions import Environment, evaluate
 
 __all__ = [
+    "Line",
     "Reference",
     "UnitConstants",
     "column",
+    "column_or_line",
     "constant_key",
     "fixed_part",
     "is_fixed",
@@ -31,6 +33,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 _NOBODY = np.empty(0, dtype=np.intp)
+_NONE = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,37 @@ def column(
     return value if term.natural else reference.multiplier * value
 
 
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A column that is a line in its one factor: ``factor * ((value - centre) / sd - mean)``."""
+
+    value: Any
+    centre: float = 0.0
+    sd: float = 1.0
+    factor: float = 1.0
+    mean: Floats = field(default_factory=lambda: _NONE)
+
+
+def column_or_line(
+    term: Term,
+    reference: Reference,
+    environment: Environment,
+    constants: UnitConstants,
+    ordinals: Any,
+    cycle: int = 1,
+) -> Any:
+    """Return a term's column as `column` does, or as a line that is drawn when it is added up."""
+    if len(term.factors) != 1 or term.category or term.is_unit_constant:
+        return column(term, reference, environment, constants, ordinals, cycle)
+    (factor,) = term.factors
+    centre, sd = reference.factors[str(factor)]
+    value = evaluate(factor, environment)
+    mean = constants[constant_key("mean", term)] if term.within else _NONE
+    if term.natural:
+        return Line(value, centre, 1.0, 1.0, mean * natural_scale(term, reference))
+    return Line(value, centre, sd, reference.multiplier, mean)
+
+
 def natural_scale(term: Term, reference: Reference) -> float:
     """Turn a constant, kept in reference sds, into raw units."""
     scale = 1.0
@@ -215,8 +249,8 @@ def linear_predictor(
         By posterior name, the draw first.
     fixed : array
         From `fixed_part`.
-    columns : dict of int to array
-        Of all other terms, from `column`, broadcastable to (draw, unit).
+    columns : dict of int to array or Line
+        Of all other terms, from `column_or_line`, broadcastable to (draw, unit).
     codes : dict of str to int array, shape (unit,)
         Each unit's position in the groups of a level.
     shock : array, broadcastable to (draw, unit)
@@ -255,7 +289,8 @@ def _room(
     names = [f"{prefix}.causes"] if columns else []
     names += [f"{prefix}.{level}" for level in predictor.levels]
     shapes = [(len(parameters[name]), 1) for name in names]
-    shapes += [np.shape(part) for part in (*parts, *columns.values())]
+    values = [c.value if isinstance(c, Line) else c for c in columns.values()]
+    shapes += [np.shape(part) for part in (*parts, *values)]
     levels = (*predictor.levels, *predictor.slope_levels)
     shapes += [codes[level].shape for level in levels]
     eta = np.empty(np.broadcast_shapes(*shapes))
@@ -274,6 +309,17 @@ def _add(
     if len(varying) > 1:
         by_group = np.sum([effects[:, index] for effects, index in varying], axis=0)
         groups = np.arange(by_group.shape[1])
-    column = np.asarray(value, dtype=float)
-    column = plain(column.reshape((1,) * (2 - column.ndim) + column.shape))
-    kernel("add_column")(plain(coefficient), by_group, groups, column, eta)
+    line = value if isinstance(value, Line) else Line(value)
+    x = np.asarray(line.value, dtype=float)
+    x = plain(x.reshape((1,) * (2 - x.ndim) + x.shape))
+    kernel("add_column")(
+        plain(coefficient),
+        by_group,
+        groups,
+        x,
+        line.centre,
+        line.sd,
+        line.factor,
+        plain(line.mean),
+        eta,
+    )

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dotwin.mechanisms.columns import UnitConstants, column, fixed_part, is_fixed, linear_predictor
+from dotwin.mechanisms.columns import (
+    UnitConstants,
+    column_or_line,
+    fixed_part,
+    is_fixed,
+    linear_predictor,
+)
 from dotwin.mechanisms.design import Design
 from dotwin.mechanisms.equation import Predictor
 from dotwin.mechanisms.family import Family
@@ -123,7 +129,7 @@ def respond(
 
         def columns(wanted: bool, predictor: Any = predictor, steady: Any = steady) -> Any:
             return {
-                k: column(term, design.reference, environment, constants, ordinal, cycle)
+                k: column_or_line(term, design.reference, environment, constants, ordinal, cycle)
                 for k, term in enumerate(predictor.terms)
                 if steady[k] is wanted
             }

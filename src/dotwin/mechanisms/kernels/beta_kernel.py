@@ -1,7 +1,7 @@
 """The compiled quantile of beta values.
 
 A tile of lanes starts from a Cornish-Fisher expansion of the logit, finds the tail there by a
-continued fraction and takes one step of order five; few lanes need a second one. What does not suit
+continued fraction and takes one step of order six; few lanes need a second one. What does not suit
 (a small shape, a far tail) is solved for alone.
 
 References
@@ -22,7 +22,7 @@ from dotwin.mechanisms.kernels.elementary import SMALLEST, exp, log, normal_scor
 from dotwin.mechanisms.kernels.gammas import (
     beta_density,
     beta_logit,
-    order_five,
+    order_six,
     stirling_rest,
 )
 from dotwin.mechanisms.kernels.lanes import load
@@ -33,7 +33,7 @@ __all__ = ["build_beta"]
 _LARGEST_SHARE = float(np.nextafter(1.0, 0.0))
 _LEAST_TAIL = 1.4e-11
 _LARGEST_PRECISION = 1e20
-_CLOSE = 2e-3  # a step so short, in units of the density's width, errs by its sixth power
+_CLOSE = 5e-3  # a step so short, in units of the density's width, errs by its seventh power
 _MOST_LEVELS = 400.0
 _LEVELS = 4
 _EPS = 2.0**-52
@@ -161,8 +161,18 @@ def build_beta(version: int) -> Any:
                     a[i], b[i] = p, q
                     rest[i] = stirling_rest(kappa) - stirling_rest(p) - stirling_rest(q)
                     t[i] = _guess(p, q, normal_score(u[i]))
-                waiting = 0
+                common = 0
                 for i in range(count):
+                    suits = math.fabs(u[i]) >= _LEAST_TAIL and a[i] > _LEAST_SHAPE
+                    suits = suits and a[i] + b[i] < _LARGEST_PRECISION
+                    common += 1 if suits and math.fabs(t[i]) < 100.0 else 0
+                waiting = 0
+                if common == count:
+                    # nobody stands apart: the lanes stay where they are
+                    waiting = count
+                    for i in range(count):
+                        place[i] = i
+                for i in range(0 if common == count else count):
                     m = math.fabs(u[i])
                     usual = m >= _LEAST_TAIL and a[i] + b[i] < _LARGEST_PRECISION
                     if not (a[i] > 0.0 and b[i] > 0.0 and b[i] < math.inf) or m != m:
@@ -201,14 +211,26 @@ def build_beta(version: int) -> Any:
                         n, s = a[i] + b[i], x[i] * y[i]
                         difference = x[i] - y[i] if right else y[i] - x[i]
                         h1 = away[i]
-                        step[i] = order_five(
-                            delta, h1, -n * s, -n * s * difference, -n * s * (1.0 - 6.0 * s)
+                        step[i] = order_six(
+                            delta,
+                            h1,
+                            -n * s,
+                            -n * s * difference,
+                            -n * s * (1.0 - 6.0 * s),
+                            -n * s * difference * (1.0 - 12.0 * s),
                         )
                         width = math.fabs(h1) + math.sqrt(n * s)
                         size = math.fabs(delta) * width
                         # 1: arrived; 0: another round; -1: too far for a series
                         lost = 0.0 if size < 0.3 else -1.0
                         done[i] = 1.0 if size < _CLOSE else lost
+                    arrived = 0
+                    for i in range(waiting):
+                        arrived += 1 if done[i] == 1.0 else 0
+                    if arrived == count:
+                        for i in range(count):
+                            raw[3, i] = t[i] + step[i]
+                        waiting = 0
                     kept = 0
                     for i in range(waiting):
                         if done[i] == 1.0:

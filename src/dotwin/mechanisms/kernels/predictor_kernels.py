@@ -26,28 +26,43 @@ def build_add_effects(version: int) -> Any:
 def build_add_column(version: int) -> Any:
     """Compile the sum of a predictor (draw, unit) and a column times its coefficient.
 
-    The coefficient of a unit is that of all plus that of its group. An axis of the column that has
-    length one repeats.
+    The column is a line in x, less the unit's mean where there is one. The coefficient of a unit is
+    that of all plus that of its group. An axis of x that has length one repeats.
     """
 
     @njit(cache=True, nogil=True, error_model="numpy")
-    def add_column(coefficient: Any, by_group: Any, codes: Any, column: Any, out: Any) -> None:
+    def add_column(
+        coefficient: Any,
+        by_group: Any,
+        codes: Any,
+        x: Any,
+        centre: float,
+        sd: float,
+        factor: float,
+        mean: Any,
+        out: Any,
+    ) -> None:
         assert version >= 0
-        varying, single = by_group.shape[1] > 0, column.shape[1] == 1
+        varying, single, within = by_group.shape[1] > 0, x.shape[1] == 1, mean.size > 0
         for d in range(out.shape[0]):
             slope = coefficient[d]
-            row = d if column.shape[0] > 1 else 0
+            row = d if x.shape[0] > 1 else 0
             if varying:
                 for u in range(out.shape[1]):
-                    x = column[row, 0 if single else u]
-                    out[d, u] += (slope + by_group[d, codes[u]]) * x
+                    column = (x[row, 0 if single else u] - centre) / sd
+                    column -= mean[u] if within else 0.0
+                    out[d, u] += (slope + by_group[d, codes[u]]) * (factor * column)
             elif single:
-                more = slope * column[row, 0]
+                column = (x[row, 0] - centre) / sd
                 for u in range(out.shape[1]):
-                    out[d, u] += more
+                    less = mean[u] if within else 0.0
+                    out[d, u] += slope * (factor * (column - less))
+            elif within:
+                for u in range(out.shape[1]):
+                    out[d, u] += slope * (factor * ((x[row, u] - centre) / sd - mean[u]))
             else:
                 for u in range(out.shape[1]):
-                    out[d, u] += slope * column[row, u]
+                    out[d, u] += slope * (factor * ((x[row, u] - centre) / sd))
 
     return add_column
 
