@@ -1,7 +1,7 @@
 """Speed of simulation: the engine against NumPy, the bare samplers and PyMC, on the same twin.
 
-Eight indicators of eight families, seven of which act on each other within the month or with a lag,
-of providers in regions, simulated forward with a posterior that varies from draw to draw. Every
+Eight indicators of eight families, which act on each other within the month or with a lag, of
+providers in regions, simulated forward with a posterior that varies from draw to draw. Every
 rival runs the same equations on the same parameters:
 
 - *NumPy*: the linear predictors written out by hand and ``Generator`` samplers (SFC64), in blocks
@@ -158,11 +158,12 @@ class ByHand:
         eta = values[f"{name}.provider"][rows] + values[f"{name}.region"][rows][:, self.region]
         eta += values[f"{name}.intercept"][rows][:, None]
         for k, term in enumerate(self.terms[name]):
-            if term.is_unit_constant:
-                kind = "mean" if term.kind == "between" else "first"
-                constant = design.constants[constant_key(kind, term)]
-                column = design.reference.multiplier * constant
-                eta += values[f"{name}.causes"][rows][:, k, None] * column
+            if term.is_unit_constant or term.within:
+                kind = "first" if term.kind == "initial" else "mean"
+                column = design.reference.multiplier * design.constants[constant_key(kind, term)]
+                # What varies within a unit is counted from the unit's own mean.
+                sign = -1.0 if term.within else 1.0
+                eta += values[f"{name}.causes"][rows][:, k, None] * (sign * column)
         return eta
 
     def eta(self, name: str, rows: slice, *columns: Any) -> Any:
@@ -295,6 +296,13 @@ def by_pymc(fit: Fit, draws: int, batches: list[int]) -> dict[str, Any]:
                     centre, sd = designs[name].reference.factors[text]
                     size = 1.0 if natural else designs[name].reference.multiplier / sd
                     total = total + free[f"{name}.causes"][k] * (x - centre) * size
+                for k, term in enumerate(hand.terms[name]):
+                    if term.is_unit_constant or term.within:
+                        kind = "first" if term.kind == "initial" else "mean"
+                        constant = designs[name].constants[constant_key(kind, term)][: len(region)]
+                        column = designs[name].reference.multiplier * constant
+                        column = -column if term.within else column
+                        total = total + free[f"{name}.causes"][k] * column
                 return total
 
             was = {n: hand.start[n][:units] for n in NAMES}
