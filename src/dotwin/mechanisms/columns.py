@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dotwin.mechanisms import elementwise
 from dotwin.mechanisms.equation import Predictor, Term
 from dotwin.mechanisms.kernels.compiled import kernel, plain
 from dotwin.spec.expressions import Environment, evaluate
@@ -172,10 +173,10 @@ def column_or_line(
 ) -> Any:
     """Return a term's column as `column` does, or as a line that is drawn when it is added up."""
     if len(term.factors) != 1 or term.category or term.is_unit_constant:
-        return column(term, reference, environment, constants, ordinals, cycle)
+        return column(term, reference, environment, constants, ordinals, cycle, elementwise)
     (factor,) = term.factors
     centre, sd = reference.factors[str(factor)]
-    value = evaluate(factor, environment)
+    value = evaluate(factor, environment, elementwise)
     mean = constants[constant_key("mean", term)] if term.within else _NONE
     if term.natural:
         return Line(value, centre, 1.0, 1.0, mean * natural_scale(term, reference))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dotwin.mechanisms import elementwise
 from dotwin.mechanisms.columns import (
     UnitConstants,
     column_or_line,
@@ -151,7 +152,7 @@ def respond(
             extra[_EXTRA[predictor.role]] = value
     if one.exposure is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
-            eta = eta + np.log(evaluate(parse(one.exposure), environment))
+            eta = eta + elementwise.log(evaluate(parse(one.exposure), environment))
     for parameter in eq.family.dispersion:
         extra[parameter.name] = parameters[f"{eq.child}.{parameter.name}"][:, None]
     if one.family == "ordinal":

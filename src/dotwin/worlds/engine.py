@@ -46,7 +46,7 @@ __all__ = ["Block", "Edges", "Engine"]
 
 #: Values of one node that are computed together: few enough to stay in the cache of a core, many
 #: enough that the interpreter's own time does not count.
-_BLOCK_VALUES = 32_768
+_BLOCK_VALUES = 65_536
 #: Few threads wait for each other's Python; more would not help.
 _MOST_THREADS = 4
 #: The logarithm of the largest number that a double holds is 709.8.

@@ -59,7 +59,9 @@ class Store(ABC):
             undefined = 0
             for t in range(periods):
                 values[:, t] = world.seen[name][past + t]
-                undefined += int(np.count_nonzero(np.isnan(values[:, t])))
+                # a sum is quicker than a look at each, and missing if one of them is
+                if np.isnan(values[:, t].sum()):
+                    undefined += int(np.count_nonzero(np.isnan(values[:, t])))
             if undefined and not self._may_be_missing(name):
                 with self.lock:
                     self.undefined[name] = self.undefined.get(name, 0) + undefined
