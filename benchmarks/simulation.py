@@ -22,6 +22,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -421,6 +422,56 @@ def first_scenario(units: int, draws: int, periods: int) -> dict[str, float]:
     return {"wall": wall, "cpu": seconds, "second_wall": second}
 
 
+LARGE = """
+import json, resource, sys, time
+import numpy as np
+import dotwin as dw
+from dotwin.inference import Fit
+units, draws, periods, out = {units}, {draws}, {periods}, {out!r}
+twin = dw.Twin(
+    twin="homes",
+    panel={{"unit": "home", "levels": ["region"], "period": {{"column": "month",
+            "frequency": "month"}}}},
+    indicators={{"falls": {{"domain": "quality", "family": "poisson", "pooling": ["region", "home"],
+        "causes": {{"log1p(falls[-1])": {{"because": "the benchmark's own equation"}}}},
+        "plausible": [1, 8]}}}},
+)
+fixed = {{"falls.intercept": 1.0, "falls.causes": [0.2, 0.0],
+          "falls.sd_region": 0.1, "falls.sd_home": 0.2}}
+panel = twin.simulate_panel(units={{"region": 50, "home": units}}, periods=4, seed=1,
+                            parameters=fixed)
+values = {{str(n): np.repeat(t.values[None], draws, axis=0) for n, t in panel.truth.items()}}
+fit = Fit.from_parameters(twin, panel, values)
+del values
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+began, cpu = time.perf_counter(), time.process_time()
+scenarios = [dw.Scenario(f"s{{k}}", [dw.scale("falls", 1.0 + 0.1 * k, periods=1)])
+             for k in range({scenarios})]
+futures = fit.simulate(periods=periods, scenarios=scenarios, seed=2, draws=draws, out=out)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+print(json.dumps({{
+    "wall_seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu,
+    "gib_before": before, "gib_peak": peak,
+    "gib_read": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    "mean": float(futures.draws["falls"].isel(draw=0).mean())}}))
+"""
+
+
+def large(units: int, draws: int, periods: int, scenarios: int) -> dict[str, float]:
+    """Return time and peak memory of a simulation that is written to a folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        code = LARGE.format(
+            units=units, draws=draws, periods=periods, scenarios=scenarios,
+            out=str(Path(folder) / "draws"),
+        )  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    sizes = {"units": units, "draws": draws, "periods": periods, "scenarios": scenarios}
+    return {**sizes, **found}
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--units", type=int, default=500)
@@ -428,6 +479,11 @@ def main() -> None:
     options.add_argument("--periods", type=int, default=8)
     options.add_argument("--times", type=int, default=3)
     options.add_argument("--without-pymc", action="store_true")
+    options.add_argument(
+        "--large", nargs=4, type=int, action="append", default=[],
+        metavar=("UNITS", "DRAWS", "PERIODS", "SCENARIOS"),
+        help="also write so much to a folder, and measure time and memory",
+    )  # fmt: skip
     options.add_argument("--results", type=Path, default=RESULTS)
     chosen = options.parse_args()
     size = chosen.draws * chosen.units * chosen.periods
@@ -471,6 +527,7 @@ def main() -> None:
         row("pm.do + sample_posterior_predictive, warm", 1.0, found.pop("rate"), **found)
     first = first_scenario(chosen.units, chosen.draws, chosen.periods)
     print(f"first scenario after a fit: {first}")
+    folders = [large(*sizes) for sizes in chosen.large]
     for name, (engine, by_hand) in means.items():
         if not np.isclose(engine, by_hand, rtol=0.02):
             raise SystemExit(f"{name}: {engine} simulated and {by_hand} by hand do not agree")
@@ -483,6 +540,7 @@ def main() -> None:
         },
         "table": table,
         "first_scenario_seconds": first,
+        "written_to_a_folder": folders,
         "means": means,
     }  # fmt: skip
     chosen.results.mkdir(parents=True, exist_ok=True)
@@ -522,7 +580,20 @@ def as_markdown(content: dict[str, Any]) -> str:
         f"included, none compiled); the next one {first['second_wall']:.2f} s.",
         "",
     ]
-    return "\n".join(lines)
+    if content["written_to_a_folder"]:
+        lines += [
+            "Written to a folder, one indicator:",
+            "",
+            "| draws | providers | months | scenarios beside the baseline | seconds | "
+            "GiB of the process before | GiB at its peak |",
+            "|---|---|---|---|---|---|---|",
+        ]
+    for one in content["written_to_a_folder"]:
+        lines.append(
+            f"| {one['draws']:,} | {one['units']:,} | {one['periods']} | {one['scenarios']} | "
+            f"{one['wall_seconds']:.0f} | {one['gib_before']:.2f} | {one['gib_peak']:.2f} |"
+        )
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

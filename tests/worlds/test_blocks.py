@@ -120,6 +120,9 @@ def test_a_folder_holds_what_memory_holds(workforce: Fit, tmp_path) -> None:
     memory = workforce.simulate(**options).draws
     folder = workforce.simulate(**options, out=tmp_path / "draws").draws
     assert set(memory.data_vars) == set(folder.data_vars)
+    # both what differs between scenarios and what is kept once is read when it is used, not before
+    for name in ("referrals", "turnover"):
+        assert not folder[name].variable._in_memory
     for name in memory.data_vars:
         assert memory[name].dims == folder[name].dims
         np.testing.assert_array_equal(memory[name].values, folder[name].values)

@@ -183,7 +183,11 @@ class Engine:
 
         yield from self._by_block(simulated, block)
 
-    def collect(self, keep: Callable[[slice, int, World], None], block: int | None = None) -> None:
+    def collect(
+        self,
+        keep: Callable[[slice, int, World], None],
+        block: int | Sequence[slice] | None = None,
+    ) -> None:
         """Simulate, and hand over each world of each block once it is there.
 
         However many programs there are, a block holds no more than the baseline and one other
@@ -194,8 +198,8 @@ class Engine:
         keep : callable
             Called as ``keep(rows, number, world)`` with the block's draws and the program's
             number. Several threads call it, each for draws of its own.
-        block : int, optional
-            Draws per block, as in `blocks`.
+        block : int or sequence of slice, optional
+            Draws per block, as in `blocks`; or the blocks themselves.
         """
 
         def handed(run: _Run) -> None:
@@ -205,10 +209,15 @@ class Engine:
         for _ in self._by_block(handed, block):
             pass
 
-    def _by_block[T](self, work: Callable[[_Run], T], block: int | None) -> Iterator[T]:
+    def _by_block[T](
+        self, work: Callable[[_Run], T], block: int | Sequence[slice] | None
+    ) -> Iterator[T]:
         """Do some work for each block, in order, on several threads; count the edges."""
-        total, size = len(self.machine.draws), self.size(block)
-        slices = [slice(first, min(first + size, total)) for first in range(0, total, size)]
+        if block is None or isinstance(block, int):
+            total, size = len(self.machine.draws), self.size(block)
+            slices = [slice(first, min(first + size, total)) for first in range(0, total, size)]
+        else:
+            slices = list(block)
 
         def one(rows: slice) -> tuple[T, Edges]:
             # A draw may send a predictor to infinity: its values are counted, not warned about.

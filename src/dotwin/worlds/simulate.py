@@ -141,7 +141,7 @@ def _store(run: Run, out: str | os.PathLike[str] | None) -> Store:
 
 def _fill(run: Run, store: Store) -> Edges:
     engine = run.engine()
-    engine.collect(store.put)
+    engine.collect(store.put, store.blocks)
     return engine.edges
 
 

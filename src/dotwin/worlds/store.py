@@ -25,6 +25,9 @@ __all__ = ["DIMS", "MemoryStore", "Store", "ZarrStore"]
 #: Bytes of an array whose memory is asked for at once.
 _LARGE = 2**20
 
+#: The first dim in the folder: of what differs between scenarios, and of what is kept once.
+_SCENARIO, _ALL_SCENARIOS = "scenario", "all_scenarios"
+
 DIMS = ("scenario", "chain", "draw", "unit", "period")
 
 
@@ -47,6 +50,17 @@ class Store(ABC):
         }
         self.undefined: dict[str, int] = {}
         self.lock = Lock()
+
+    @property
+    def blocks(self) -> list[slice]:
+        """The blocks of draws, none of which reaches over two chains."""
+        chains, draws = self.run.shape[:2]
+        size = self.run.engine().size()
+        return [
+            slice(chain * draws + first, chain * draws + min(first + size, draws))
+            for chain in range(chains)
+            for first in range(0, draws, size)
+        ]
 
     def put(self, rows: slice, number: int, world: World) -> None:
         """Keep one world of a block of draws; blocks may come from several threads."""
@@ -186,15 +200,16 @@ class ZarrStore(Store):
             shutil.rmtree(self.partial)
         self.partial.parent.mkdir(parents=True, exist_ok=True)
         chains, draws, units, periods = run.shape
-        sample = run.engine().size()  # a block's draws: threads write to chunks of their own
         group: Any = zarr.open_group(self.partial, mode="w")
+        # a chunk is what a block fills: threads write to chunks of their own
+        block = min(run.engine().size(), draws)
         self.arrays = {
             name: group.create_array(
                 name,
-                shape=((count,) if count > 1 else ()) + (chains * draws, periods, units),
-                chunks=((1,) if count > 1 else ()) + (sample, periods, units),
+                shape=(count, chains, draws, units, periods),
+                chunks=(1, 1, block, units, periods),
                 dtype="f8",
-                dimension_names=(("scenario",) if count > 1 else ()) + ("sample", "period", "unit"),
+                dimension_names=(_SCENARIO if count > 1 else _ALL_SCENARIOS, *DIMS[1:]),
             )
             for name, count in self.kept.items()
         }
@@ -205,10 +220,9 @@ class ZarrStore(Store):
         return np.empty(shape)
 
     def _write(self, name: str, rows: slice, number: int, values: NDArray[np.float64]) -> None:
-        if self.kept[name] > 1:
-            self.arrays[name][number, rows] = values
-        else:
-            self.arrays[name][rows] = values
+        chain, first = divmod(rows.start, self.run.shape[1])
+        own = slice(first, first + len(values))
+        self.arrays[name][number, chain, own] = values.swapaxes(1, 2)
 
     def dataset(self) -> xr.Dataset:
         """Return all draws, read from the folder when they are used."""
@@ -216,17 +230,12 @@ class ZarrStore(Store):
 
         self.partial.replace(self.path)
         stored = xr.open_zarr(self.path, chunks=None, consolidated=False)
-        chains, draws = self.run.shape[:2]
-        sample = xr.DataArray(
-            np.arange(chains * draws).reshape(chains, draws), dims=("chain", "draw")
-        )
-        scenario = xr.DataArray(np.arange(len(self.run.programs)), dims="scenario")
         found: dict[str, Any] = {}
         for name, count in self.kept.items():
-            one = stored[name]
-            if count == 1:
-                one = one.expand_dims(scenario=1).isel(scenario=0 * scenario)
-            found[name] = one.isel(sample=sample).transpose(*DIMS)
+            # Picking is lazy, while adding a dim would read everything.
+            kept = np.minimum(np.arange(len(self.run.programs)), count - 1)
+            dim = _SCENARIO if count > 1 else _ALL_SCENARIOS
+            found[name] = stored[name].isel({dim: xr.DataArray(kept, dims=DIMS[0])})
         data = xr.Dataset(found)
         constant = {name: (DIMS, values) for name, values in self._constant_givens().items()}
         return self._described(data.assign(constant).assign_coords(self.coordinates))
