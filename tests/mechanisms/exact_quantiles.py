@@ -21,13 +21,14 @@ doi:10.1080/00401706.1960.10489895.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from dotwin.mechanisms import counts
-from dotwin.mechanisms.tails import SMALLEST_TAIL, by_tail
+from dotwin.mechanisms.tails import SMALLEST_TAIL
 
 type FloatArray = NDArray[np.float64]
 type BoolArray = NDArray[np.bool_]
@@ -38,6 +39,39 @@ _LONGEST_WALK = 4000  # a heavy-tailed lane beyond this is found by search
 _LONGEST_MEAN = 150.0  # means above this are cheaper to search than to walk
 _LOG_SMALLEST_START = -690.0  # exp of this is still a normal double
 _SMALLEST_WALKED_TAIL = 2.0**-13  # an upper tail below this loses digits in 1 - m
+
+
+def by_tail(
+    v: ArrayLike,
+    lower: Callable[..., Any],
+    upper: Callable[..., Any],
+    *parameters: ArrayLike,
+) -> FloatArray:
+    """Invert each noise value in its own tail.
+
+    Parameters
+    ----------
+    v : array_like
+        Signed tail noise.
+    lower, upper : callable
+        ``lower(m, *parameters)`` solves F(y) = m, ``upper(m, *parameters)`` solves
+        1 - F(y) = m; both work on flat arrays.
+    *parameters : array_like
+        Broadcast against ``v``.
+
+    Returns
+    -------
+    ndarray
+        The solutions, in the broadcast shape.
+    """
+    noise, *shaped = np.broadcast_arrays(v, *parameters)
+    out = np.empty(noise.shape)
+    down = noise > 0
+    for side, solve in ((down, lower), (~down, upper)):
+        if side.any():
+            m = np.maximum(np.abs(noise[side]), SMALLEST_TAIL)
+            out[side] = solve(m, *(p[side] for p in shaped))
+    return out
 
 
 def normal_score(v: ArrayLike) -> FloatArray:
