@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dotwin.mechanisms.families import build_family, get_family
+from dotwin.mechanisms.kernels.elementary import logit_of_tail
 from dotwin.mechanisms.tails import (
     draw_tail_noise,
-    logit_of_tail,
     signed_tail,
     tail_probabilities,
 )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dotwin.mechanisms import quantiles
 from dotwin.mechanisms.counts import log1mexp
 from dotwin.mechanisms.family import (
     COUNT,
@@ -18,7 +19,6 @@ from dotwin.mechanisms.family import (
     Support,
 )
 from dotwin.mechanisms.links import Tensor, tensors
-from dotwin.mechanisms.tails import logit_of_tail
 
 type FloatArray = NDArray[np.float64]
 
@@ -86,9 +86,7 @@ class CumulativeLogit(DiscreteFamily):
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Category at signed tail noise."""
-        latent = np.asarray(eta, dtype=float) + logit_of_tail(v)
-        category = np.sum(self.cutpoints(extra) < latent[..., None], axis=-1).astype(float)
-        return np.where(np.isnan(latent), np.nan, category)
+        return quantiles.ordinal(v, eta, self.cutpoints(extra))
 
     def _probabilities(self, eta: ArrayLike, extra: Extra) -> FloatArray:
         categories = np.arange(self.cutpoints(extra).shape[-1] + 1)
@@ -183,6 +181,12 @@ class Bernoulli(CumulativeLogit):
     def cutpoints(self, extra: Extra) -> FloatArray:
         """One cutpoint at zero."""
         return _ZERO_CUT
+
+    def quantile(
+        self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
+    ) -> FloatArray:
+        """Yes or no at signed tail noise."""
+        return quantiles.bernoulli(v, eta)
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
         """Expectation: expit(eta)."""

@@ -6,27 +6,35 @@ This is the one place that knows how a term becomes numbers. Inference calls it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dotwin.mechanisms import elementwise
 from dotwin.mechanisms.equation import Predictor, Term
+from dotwin.mechanisms.kernels.compiled import kernel, plain
 from dotwin.spec.expressions import Environment, evaluate
 
 __all__ = [
+    "Line",
     "Reference",
     "UnitConstants",
     "column",
+    "column_or_line",
     "constant_key",
+    "fixed_part",
+    "is_fixed",
     "linear_predictor",
     "natural_scale",
     "product",
 ]
 
 Floats = NDArray[np.float64]
+_NOBODY = np.empty(0, dtype=np.intp)
+_NONE = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -144,6 +152,37 @@ def column(
     return value if term.natural else reference.multiplier * value
 
 
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A column that is a line in its one factor: ``factor * ((value - centre) / sd - mean)``."""
+
+    value: Any
+    centre: float = 0.0
+    sd: float = 1.0
+    factor: float = 1.0
+    mean: Floats = field(default_factory=lambda: _NONE)
+
+
+def column_or_line(
+    term: Term,
+    reference: Reference,
+    environment: Environment,
+    constants: UnitConstants,
+    ordinals: Any,
+    cycle: int = 1,
+) -> Any:
+    """Return a term's column as `column` does, or as a line that is drawn when it is added up."""
+    if len(term.factors) != 1 or term.category or term.is_unit_constant:
+        return column(term, reference, environment, constants, ordinals, cycle, elementwise)
+    (factor,) = term.factors
+    centre, sd = reference.factors[str(factor)]
+    value = evaluate(factor, environment, elementwise)
+    mean = constants[constant_key("mean", term)] if term.within else _NONE
+    if term.natural:
+        return Line(value, centre, 1.0, 1.0, mean * natural_scale(term, reference))
+    return Line(value, centre, sd, reference.multiplier, mean)
+
+
 def natural_scale(term: Term, reference: Reference) -> float:
     """Turn a constant, kept in reference sds, into raw units."""
     scale = 1.0
@@ -153,10 +192,52 @@ def natural_scale(term: Term, reference: Reference) -> float:
     return scale
 
 
+def is_fixed(predictor: Predictor, k: int) -> bool:
+    """Whether a term adds the same to a draw's unit in all periods and worlds."""
+    slopes = {k for level in predictor.slope_levels for k in predictor.slopes(level)}
+    return predictor.terms[k].is_unit_constant and k not in slopes
+
+
+def fixed_part(
+    predictor: Predictor,
+    parameters: Mapping[str, Floats],
+    columns: Mapping[int, Any],
+    codes: Mapping[str, NDArray[np.intp]],
+) -> Any:
+    """Add up what no period changes: intercept, effects of groups, constants of units.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    parameters : dict of str to array
+        By posterior name, the draw first.
+    columns : dict of int to array
+        Of the terms for which `is_fixed` holds, from `column`.
+    codes : dict of str to int array, shape (unit,)
+        Each unit's position in the groups of a level.
+
+    Returns
+    -------
+    array broadcastable to (draw, unit), or 0
+    """
+    prefix = predictor.prefix
+    intercept = parameters.get(f"{prefix}.intercept")
+    start: Any = 0.0 if intercept is None else intercept[:, None]
+    if not columns and not predictor.levels:
+        return start
+    eta = _room(predictor, parameters, columns, codes, start)
+    for level in predictor.levels:
+        kernel("add_effects")(plain(parameters[f"{prefix}.{level}"]), plain(codes[level]), eta)
+    for k, value in columns.items():
+        _add(eta, parameters[f"{prefix}.causes"][:, k], value)
+    return eta
+
+
 def linear_predictor(
     predictor: Predictor,
     parameters: Mapping[str, Floats],
-    columns: list[Any],
+    fixed: Any,
+    columns: Mapping[int, Any],
     codes: Mapping[str, NDArray[np.intp]],
     shock: Any = 0.0,
 ) -> Any:
@@ -167,8 +248,10 @@ def linear_predictor(
     predictor : Predictor
     parameters : dict of str to array
         By posterior name, the draw first.
-    columns : list of array
-        From `column`, broadcastable to (draw, unit).
+    fixed : array
+        From `fixed_part`.
+    columns : dict of int to array or Line
+        Of all other terms, from `column_or_line`, broadcastable to (draw, unit).
     codes : dict of str to int array, shape (unit,)
         Each unit's position in the groups of a level.
     shock : array, broadcastable to (draw, unit)
@@ -179,20 +262,65 @@ def linear_predictor(
     array, dims (draw, unit)
     """
     prefix = predictor.prefix
-    eta: Any = shock
-    intercept = parameters.get(f"{prefix}.intercept")
-    if intercept is not None:
-        eta = eta + intercept[:, None]
-    coefficients = parameters.get(f"{prefix}.causes")
-    for level in predictor.levels:
-        eta = eta + parameters[f"{prefix}.{level}"][:, codes[level]]
-    slopes: dict[int, Any] = {}
+    if not columns:
+        return fixed + shock
+    eta = _room(predictor, parameters, columns, codes, fixed, shock)
+    slopes: dict[int, list[tuple[str, int]]] = {}
     for level in predictor.slope_levels:
         for position, k in enumerate(predictor.slopes(level)):
-            by_group = parameters[f"{prefix}.slope_{level}"][:, position, :][:, codes[level]]
-            slopes[k] = slopes.get(k, 0.0) + by_group
-    for k, value in enumerate(columns):
-        assert coefficients is not None
-        slope = coefficients[:, k, None] + slopes[k] if k in slopes else coefficients[:, k, None]
-        eta = eta + slope * value
+            slopes.setdefault(k, []).append((level, position))
+    for k, value in columns.items():
+        varying = [
+            (plain(parameters[f"{prefix}.slope_{level}"][:, position, :]), plain(codes[level]))
+            for level, position in slopes.get(k, [])
+        ]
+        _add(eta, parameters[f"{prefix}.causes"][:, k], value, varying)
     return eta
+
+
+def _room(
+    predictor: Predictor,
+    parameters: Mapping[str, Floats],
+    columns: Mapping[int, Any],
+    codes: Mapping[str, NDArray[np.intp]],
+    *parts: Any,
+) -> Floats:
+    """Return the sum of the parts in an array that has room for all draws and units."""
+    prefix = predictor.prefix
+    names = [f"{prefix}.causes"] if columns else []
+    names += [f"{prefix}.{level}" for level in predictor.levels]
+    shapes = [(len(parameters[name]), 1) for name in names]
+    values = [c.value if isinstance(c, Line) else c for c in columns.values()]
+    shapes += [np.shape(part) for part in (*parts, *values)]
+    levels = (*predictor.levels, *predictor.slope_levels)
+    shapes += [codes[level].shape for level in levels]
+    eta = np.empty(np.broadcast_shapes(*shapes))
+    np.add(parts[0], parts[1] if len(parts) > 1 else 0.0, out=eta)
+    return eta
+
+
+def _add(
+    eta: Floats,
+    coefficient: Floats,
+    value: Any,
+    varying: Sequence[tuple[Floats, NDArray[np.intp]]] = (),
+) -> None:
+    """Add a column times its coefficients."""
+    by_group, groups = varying[0] if varying else (np.empty((len(eta), 0)), _NOBODY)
+    if len(varying) > 1:
+        by_group = np.sum([effects[:, index] for effects, index in varying], axis=0)
+        groups = np.arange(by_group.shape[1])
+    line = value if isinstance(value, Line) else Line(value)
+    x = np.asarray(line.value, dtype=float)
+    x = plain(x.reshape((1,) * (2 - x.ndim) + x.shape))
+    kernel("add_column")(
+        plain(coefficient),
+        by_group,
+        groups,
+        x,
+        line.centre,
+        line.sd,
+        line.factor,
+        plain(line.mean),
+        eta,
+    )

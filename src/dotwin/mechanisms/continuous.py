@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dotwin.mechanisms import quantiles
 from dotwin.mechanisms.family import (
     POSITIVE,
     REAL,
@@ -18,23 +19,14 @@ from dotwin.mechanisms.family import (
     Support,
 )
 from dotwin.mechanisms.links import Tensor, tensors
-from dotwin.mechanisms.tails import SMALLEST_TAIL, by_tail
 
 type FloatArray = NDArray[np.float64]
 
 _HALF_LOG_TWO_PI = 0.5 * np.log(2.0 * np.pi)
-_LARGEST = float(np.finfo(float).max)
 
 
 def _array(x: ArrayLike) -> FloatArray:
     return np.asarray(x, dtype=float)
-
-
-def normal_score(v: ArrayLike) -> FloatArray:
-    """Standard normal value at signed tail noise."""
-    from scipy import special
-
-    return by_tail(v, special.ndtri, lambda m: -special.ndtri(m))
 
 
 def _mills(z: FloatArray) -> FloatArray:
@@ -106,7 +98,7 @@ class Normal(ContinuousFamily):
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Value at signed tail noise."""
-        return self.link_function.inverse(eta) + _array(extra["residual_sd"]) * normal_score(v)
+        return quantiles.normal(v, eta, extra["residual_sd"], logarithmic=self.link == "log")
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
         """Expectation."""
@@ -151,20 +143,6 @@ def _student_tail(t: FloatArray, nu: FloatArray) -> FloatArray:
     tail[far] = 0.5 * special.betainc(0.5 * nu[far], 0.5, nu[far] / total[far])
     tail[~far] = 0.5 * special.betaincc(0.5, 0.5 * nu[~far], square[~far] / total[~far])
     return np.where(t >= 0, tail, 1.0 - tail)
-
-
-def _student_score(m: FloatArray, nu: FloatArray) -> FloatArray:
-    """Positive t with P(T > t) = m, for m in (0, 0.5]."""
-    from scipy import special
-
-    # t**2 / (nu + t**2) is beta(1/2, nu/2); near 1 its complement keeps the digits
-    share = special.betainccinv(0.5, 0.5 * nu, 2.0 * m)
-    rest = 1.0 - share
-    far = share > 0.5
-    if far.any():
-        rest[far] = special.betaincinv(0.5 * nu[far], 0.5, 2.0 * m[far])
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.sqrt(nu * np.where(far, (1.0 - rest) / rest, share / rest)))
 
 
 @dataclass(frozen=True)
@@ -230,8 +208,15 @@ class StudentT(ContinuousFamily):
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Value at signed tail noise."""
-        t = by_tail(v, lambda m, nu: -_student_score(m, nu), _student_score, extra["nu"])
-        return _array(eta) + _array(extra["residual_sd"]) * t
+        nu = extra["nu"]
+        tables = extra.get("tables")
+        if tables is None:
+            tables = quantiles.student_t_tables(nu)
+        return quantiles.student_t(v, eta, extra["residual_sd"], nu, tables)
+
+    def prepared(self, extra: Extra) -> Extra:
+        """Add the tables of scores."""
+        return {**extra, "tables": quantiles.student_t_tables(extra["nu"])}
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
         """Expectation (nu > 1)."""
@@ -330,9 +315,7 @@ class Lognormal(ContinuousFamily):
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Value at signed tail noise."""
-        with np.errstate(over="ignore", under="ignore"):
-            y = np.exp(_array(eta) + _array(extra["residual_sd"]) * normal_score(v))
-        return np.clip(y, SMALLEST_TAIL, _LARGEST)
+        return quantiles.lognormal(v, eta, extra["residual_sd"])
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
         """Expectation: exp(eta + residual_sd**2 / 2)."""

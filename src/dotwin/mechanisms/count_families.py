@@ -185,7 +185,7 @@ class Poisson(SeriesFamily):
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Count at signed tail noise."""
-        return quantiles.poisson_quantile(v, _exp(eta))
+        return quantiles.poisson(v, eta)
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
         """Expectation: exp(eta)."""
@@ -281,7 +281,7 @@ class NegativeBinomial(SeriesFamily):
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Count at signed tail noise."""
-        return quantiles.negative_binomial_quantile(v, _exp(eta), extra["dispersion"])
+        return quantiles.negative_binomial(v, eta, extra["dispersion"])
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
         """Expectation: exp(eta)."""

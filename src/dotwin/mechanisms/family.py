@@ -223,6 +223,10 @@ class Family(ABC):
     ) -> FloatArray:
         """Value at signed tail noise ``v``: increasing in the noise's probability and in eta."""
 
+    def prepared(self, extra: Extra) -> Extra:
+        """Return parameters with what `quantile` makes of them first, to be used many times."""
+        return extra
+
     @abstractmethod
     def abduct(
         self,

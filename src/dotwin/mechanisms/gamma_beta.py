@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dotwin.mechanisms import quantiles
 from dotwin.mechanisms.family import (
     POSITIVE,
     SHARE,
@@ -18,31 +19,16 @@ from dotwin.mechanisms.family import (
     dispersion_parameter,
 )
 from dotwin.mechanisms.links import Tensor, tensors
-from dotwin.mechanisms.tails import SMALLEST_TAIL, by_tail
 
 type FloatArray = NDArray[np.float64]
 
 _UNDERFLOW = 1e-280  # tails below this are computed in logarithms
 _GRAPH_LEVELS = 6  # a graph of more levels takes long to compile
 _FRACTION_LEVELS = 20  # there the argument is above 600 and each level gains two digits or more
-_LARGEST = float(np.finfo(float).max)
-_LARGEST_SHARE = float(np.nextafter(1.0, 0.0))
 
 
 def _array(x: ArrayLike) -> FloatArray:
     return np.asarray(x, dtype=float)
-
-
-def gamma_score(v: ArrayLike, shape: ArrayLike) -> FloatArray:
-    """Gamma value of scale 1 at signed tail noise."""
-    from scipy import special
-
-    return by_tail(
-        v,
-        lambda m, a: special.gammaincinv(a, m),
-        lambda m, a: special.gammainccinv(a, m),
-        shape,
-    )
 
 
 def _log_gamma_upper(shape: FloatArray, x: FloatArray) -> FloatArray:
@@ -144,10 +130,15 @@ class Gamma(ContinuousFamily):
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Value at signed tail noise."""
-        shape = _array(extra["dispersion"])
-        with np.errstate(over="ignore", under="ignore"):
-            y = np.exp(_array(eta)) * (gamma_score(v, shape) / shape)
-        return np.clip(y, SMALLEST_TAIL, _LARGEST)
+        shape = extra["dispersion"]
+        tables = extra.get("tables")
+        if tables is None:
+            tables = quantiles.gamma_tables(shape)
+        return quantiles.gamma(v, eta, shape, tables)
+
+    def prepared(self, extra: Extra) -> Extra:
+        """Add the tables of scores."""
+        return {**extra, "tables": quantiles.gamma_tables(extra["dispersion"])}
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
         """Expectation: exp(eta)."""
@@ -241,15 +232,7 @@ class Beta(ContinuousFamily):
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Value at signed tail noise; kept inside the open interval."""
-        from scipy import special
-
-        y = by_tail(
-            v,
-            lambda m, a, b: special.betaincinv(a, b, m),
-            lambda m, a, b: special.betainccinv(a, b, m),
-            *self._shapes(eta, extra),
-        )
-        return np.clip(y, SMALLEST_TAIL, _LARGEST_SHARE)
+        return quantiles.beta(v, eta, extra["dispersion"])
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
         """Expectation: expit(eta)."""

@@ -68,6 +68,10 @@ class ModifiedFamily(Family):
         """Every key that ``extra`` must have."""
         return self.base.extra_names
 
+    def prepared(self, extra: Extra) -> Extra:
+        """Return parameters with what `quantile` makes of them first, to be used many times."""
+        return self.base.prepared(extra)
+
     def pymc_dist(self, eta: Any, extra: Extra, trials: Any = None) -> Tensor:
         """A ``pm.CustomDist`` with this density, drawn by inverting uniform noise."""
         import pymc as pm

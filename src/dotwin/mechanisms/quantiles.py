@@ -1,418 +1,167 @@
-"""Quantiles of count distributions at signed tail noise, vectorised over lanes.
+"""Quantiles of the plain families at signed tail noise, by compiled kernels.
 
-Two ways, chosen lane by lane so that no result depends on its neighbours:
-
-*Lockstep.* Poisson, binomial and negative binomial probabilities follow the Panjer
-recurrence p_k = (a + b / k) p_{k-1}. All lanes of a tile walk up together and count the k
-whose cumulative probability is still below u.
-
-*Search.* Where the walk would be long, would start from an underflowed p_0, or would
-lose a small upper tail to rounding, a good guess is refined by doubling steps and
-bisection on the exact tail functions.
-
-References
-----------
-Panjer (1981), Recursive evaluation of a family of compound distributions,
-doi:10.1017/S0515036100006796.
-Fisher and Cornish (1960), The percentile points of distributions having known cumulants,
-doi:10.1080/00401706.1960.10489895.
+Arguments broadcast. A parameter that is one number per row of a table of (draw, unit) values, as a
+posterior draw's dispersion is, stays so: the kernels of gamma and Student t tabulate their scores
+once for it. No value depends on its neighbours, on blocks or on threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dotwin.mechanisms import counts
-from dotwin.mechanisms.continuous import normal_score
-from dotwin.mechanisms.gamma_beta import gamma_score
-from dotwin.mechanisms.tails import SMALLEST_TAIL
+from dotwin.mechanisms.kernels.compiled import kernel, plain
+
+__all__ = [
+    "bernoulli",
+    "beta",
+    "beta_binomial",
+    "binomial",
+    "gamma",
+    "gamma_tables",
+    "lognormal",
+    "negative_binomial",
+    "normal",
+    "ordinal",
+    "poisson",
+    "student_t",
+    "student_t_tables",
+]
 
 type FloatArray = NDArray[np.float64]
-type BoolArray = NDArray[np.bool_]
 
-_TILE = 4096  # lanes that walk together: six arrays of this length stay in the L2 cache
-_STEPS_PER_PASS = 8  # steps between two looks at how many lanes are still walking
-_LONGEST_WALK = 4000  # a heavy-tailed lane beyond this is found by search
-_LONGEST_MEAN = 150.0  # means above this are cheaper to search than to walk
-_LOG_SMALLEST_START = -690.0  # exp of this is still a normal double
-_SMALLEST_WALKED_TAIL = 2.0**-13  # an upper tail below this loses digits in 1 - m
+_GAMMA_WIDTH, _STUDENT_WIDTH = 120, 60
+_NO_TABLE = np.empty((1, 0))
 
 
-def _lockstep(
-    u: FloatArray,
-    log_start: FloatArray,
-    step: Callable[[int, list[FloatArray]], FloatArray],
-    parameters: list[FloatArray],
+def _rows(*arrays: ArrayLike) -> tuple[tuple[int, ...], list[FloatArray]]:
+    """Return the broadcast shape, and arrays of two axes of which those of length one repeat."""
+    given = [np.asarray(x, dtype=float) for x in arrays]
+    shape = np.broadcast_shapes(*(x.shape for x in given))
+    size = int(np.prod(shape))
+    if len(shape) > 2:
+        given = [x if x.size == 1 else np.broadcast_to(x, shape) for x in given]
+    if all(x.size in (1, size) for x in given):
+        flat = [plain(x).reshape(1, -1) for x in given]
+    else:
+        flat = [plain(x).reshape((1,) * (2 - x.ndim) + x.shape) for x in given]
+    return shape, flat
+
+
+def _filled(name: str, *arrays: ArrayLike) -> FloatArray:
+    shape, rows = _rows(*arrays)
+    out = np.empty(np.broadcast_shapes(*(x.shape for x in rows)))
+    kernel(name)(*rows, out)
+    return out.reshape(shape)
+
+
+def normal(v: ArrayLike, eta: ArrayLike, sd: ArrayLike, *, logarithmic: bool) -> FloatArray:
+    """Return normal values with mean eta, or exp(eta) where ``logarithmic``."""
+    shape, rows = _rows(v, eta, sd)
+    out = np.empty(np.broadcast_shapes(*(x.shape for x in rows)))
+    kernel("normal")(*rows, logarithmic, out)
+    return out.reshape(shape)
+
+
+def lognormal(v: ArrayLike, eta: ArrayLike, sd: ArrayLike) -> FloatArray:
+    """Return lognormal values with median exp(eta)."""
+    return _filled("lognormal", v, eta, sd)
+
+
+def beta(v: ArrayLike, eta: ArrayLike, precision: ArrayLike) -> FloatArray:
+    """Return beta values with mean expit(eta), inside the open interval."""
+    return _filled("beta", v, eta, precision)
+
+
+def bernoulli(v: ArrayLike, eta: ArrayLike) -> FloatArray:
+    """Return 0 or 1, which has the logit eta."""
+    return _filled("bernoulli", v, eta)
+
+
+def poisson(v: ArrayLike, eta: ArrayLike) -> FloatArray:
+    """Return Poisson counts with mean exp(eta)."""
+    return _filled("poisson", v, eta)
+
+
+def negative_binomial(v: ArrayLike, eta: ArrayLike, dispersion: ArrayLike) -> FloatArray:
+    """Return negative binomial counts with mean exp(eta)."""
+    return _filled("negative_binomial", v, eta, dispersion)
+
+
+def binomial(v: ArrayLike, trials: ArrayLike, eta: ArrayLike) -> FloatArray:
+    """Return binomial counts whose success has the logit eta."""
+    return _filled("binomial", v, trials, eta)
+
+
+def beta_binomial(
+    v: ArrayLike, trials: ArrayLike, eta: ArrayLike, precision: ArrayLike
 ) -> FloatArray:
-    """Count, per lane, the k = 0, 1, ... whose cumulative probability is below u.
-
-    ``step(k, parameters)`` returns p_k / p_{k-1}. Lanes still walking after the longest
-    walk get -1.
-    """
-    found = np.empty(u.size)
-    for begin in range(0, u.size, _TILE):
-        lanes: NDArray[np.intp] = np.arange(begin, min(begin + _TILE, u.size))
-        target = u[lanes]
-        p = np.exp(log_start[lanes])
-        cumulative = p.copy()
-        own = [x[lanes] for x in parameters]
-        count: FloatArray = np.zeros(lanes.size)
-        few: NDArray[np.uint8] = np.zeros(
-            lanes.size, dtype=np.uint8
-        )  # bytes add eight times faster than doubles
-        below = cumulative < target
-        k = 0
-        while True:
-            few[:] = below
-            for _ in range(_STEPS_PER_PASS):
-                k += 1
-                p *= step(k, own)
-                cumulative += p
-                np.less(cumulative, target, out=below)
-                few += below.view(np.uint8)
-            # the last comparison belongs to the next pass
-            count += few - below.view(np.uint8)
-            walking = int(np.count_nonzero(below))
-            if walking == 0 or k >= _LONGEST_WALK:
-                count[below] = -1.0
-                found[lanes] = count
-                break
-            if 2 * walking < lanes.size:
-                done = ~below
-                found[lanes[done]] = count[done]
-                lanes, count, few = lanes[below], count[below], few[below]
-                target, p, cumulative = target[below], p[below], cumulative[below]
-                own = [x[below] for x in own]
-                below = np.ones(lanes.size, dtype=bool)
-    return found
+    """Return beta-binomial counts whose share has mean expit(eta)."""
+    return _filled("beta_binomial", v, trials, eta, precision)
 
 
-def _panjer_step(k: int, parameters: list[FloatArray]) -> FloatArray:
-    a, b, scratch = parameters
-    np.multiply(b, 1.0 / k, out=scratch)
-    scratch += a
-    return scratch
+def ordinal(v: ArrayLike, eta: ArrayLike, cutpoints: FloatArray) -> FloatArray:
+    """Return ordered categories; the axis of the cutpoints comes last."""
+    cuts = np.asarray(cutpoints, dtype=float)
+    width = cuts.shape[-1]
+    noise, predictor = np.asarray(v, dtype=float), np.asarray(eta, dtype=float)
+    shape = np.broadcast_shapes(noise.shape, predictor.shape, cuts.shape[:-1])
+    if len(shape) > 2:
+        noise, predictor = (np.broadcast_to(x, shape).reshape(1, -1) for x in (noise, predictor))
+        cuts = np.broadcast_to(cuts, (*shape, width)).reshape(1, -1, width)
+    rows = [plain(x.reshape((1,) * (2 - x.ndim) + x.shape)) for x in (noise, predictor)]
+    cuts = plain(cuts.reshape((1,) * (3 - cuts.ndim) + cuts.shape))
+    out = np.empty(np.broadcast_shapes(*(x.shape for x in rows), cuts.shape[:2]))
+    kernel("ordinal")(*rows, cuts, out)
+    return out.reshape(shape)
 
 
-def _beta_binomial_step(k: int, parameters: list[FloatArray]) -> FloatArray:
-    # p_k / p_{k-1} = (n - k + 1)(a + k - 1) / (k (b + n - k))
-    left, succeed, fail, scratch = parameters
-    np.multiply(left, succeed, out=scratch)
-    scratch /= np.maximum(fail, SMALLEST_TAIL)
-    scratch *= 1.0 / k
-    left -= 1.0
-    np.maximum(left, 0.0, out=left)
-    succeed += 1.0
-    fail -= 1.0
-    return scratch
+def _by_row(parameter: ArrayLike) -> FloatArray | None:
+    """Return a parameter that is one number per row as (row,), or None for one per value."""
+    x = np.asarray(parameter, dtype=float)
+    if x.size == 1:
+        return x.reshape(1)
+    return x.reshape(-1) if x.ndim == 2 and x.shape[1] == 1 else None
 
 
-def smallest_reaching(
-    v: FloatArray,
-    start: FloatArray,
-    high: FloatArray,
-    cdf: Callable[..., FloatArray],
-    sf: Callable[..., FloatArray],
-    parameters: tuple[FloatArray, ...],
-) -> FloatArray:
-    """Find the quantile on the integers 0 .. high by search from a guess.
-
-    Parameters
-    ----------
-    v : ndarray
-        Signed tail noise, flat.
-    start : ndarray
-        Guess; clipped to the range.
-    high : ndarray
-        Largest value (infinity for unbounded counts).
-    cdf, sf : callable
-        ``cdf(k, *parameters)`` and ``sf(k, *parameters)``.
-    parameters : tuple of ndarray
-        Flat, aligned with ``v``.
-
-    Returns
-    -------
-    ndarray
-        Smallest k with F(k) >= v where v > 0, smallest k with 1 - F(k) <= -v elsewhere.
-    """
-
-    def reached(k: FloatArray, lanes: NDArray[np.intp]) -> BoolArray:
-        own = tuple(p[lanes] for p in parameters)
-        noise = v[lanes]
-        out = np.empty(k.size, dtype=bool)
-        down = noise > 0
-        up = ~down
-        if down.any():
-            out[down] = cdf(k[down], *(p[down] for p in own)) >= noise[down]
-        if up.any():
-            out[up] = sf(k[up], *(p[up] for p in own)) <= -noise[up]
-        return out | (k >= high[lanes])
-
-    guess = np.clip(np.floor(start), 0.0, np.minimum(high, 2.0**52))
-    guess = np.where(np.isfinite(guess), guess, 0.0)
-    everyone = np.arange(v.size)
-    there = reached(guess, everyone)
-    # invariant: below[lane] is not reached (or -1), above[lane] is
-    above = np.where(there, guess, np.inf)
-    below = np.where(there, -1.0, guess)
-    for upward in (False, True):
-        lanes = everyone[there != upward]
-        edge = guess[lanes]
-        width = 1.0
-        while lanes.size:
-            trial = np.maximum(edge - width, -1.0) if not upward else edge + width
-            inside = (trial >= 0) & (trial <= 2.0**53)
-            hit = np.where(trial < 0, False, True)
-            if inside.any():
-                hit[inside] = reached(trial[inside], lanes[inside])
-            above[lanes[hit]] = trial[hit]
-            below[lanes[~hit]] = trial[~hit]
-            keep = ~hit if upward else hit
-            lanes, edge = lanes[keep], trial[keep]
-            width *= 2.0
-    lanes = everyone[above - below > 1.0]
-    while lanes.size:
-        middle = np.floor(0.5 * (below[lanes] + above[lanes]))
-        hit = reached(middle, lanes)
-        above[lanes[hit]] = middle[hit]
-        below[lanes[~hit]] = middle[~hit]
-        lanes = lanes[above[lanes] - below[lanes] > 1.0]
-    return above
-
-
-def _cornish_fisher(
-    v: FloatArray, mean: FloatArray, sd: FloatArray, skew_times_sd: FloatArray
-) -> FloatArray:
-    z = normal_score(v)
-    return np.asarray(np.ceil(mean + sd * z + (z * z - 1.0) * skew_times_sd / 6.0 - 0.5))
-
-
-def _walk_or_search(
-    v: FloatArray,
-    walkable: BoolArray,
-    walk: Callable[[BoolArray], FloatArray],
-    search: Callable[[BoolArray], FloatArray],
-    valid: BoolArray,
-) -> FloatArray:
-    out = np.full(v.shape, np.nan)
-    short = walkable & valid
-    if short.any():
-        out[short] = walk(short)
-    rest = valid & ~(out >= 0)
-    if rest.any():
-        out[rest] = search(rest)
+def _tables(name: str, width: int, parameter: ArrayLike) -> FloatArray:
+    rows = _by_row(parameter)
+    if rows is None:
+        return _NO_TABLE
+    out = np.empty((len(rows), width))
+    kernel(name)(plain(rows), out)
     return out
 
 
-def _cumulative_target(v: FloatArray) -> FloatArray:
-    return np.where(v > 0, v, 1.0 + v)
+def gamma_tables(shape: ArrayLike) -> FloatArray:
+    """Tabulate the scores of gamma values, a row per row of the shape parameter."""
+    return _tables("gamma_tables", _GAMMA_WIDTH, shape)
 
 
-def _flat(*arrays: ArrayLike) -> tuple[tuple[int, ...], list[FloatArray]]:
-    shaped = np.broadcast_arrays(*arrays)
-    return shaped[0].shape, [np.array(x, dtype=float).ravel() for x in shaped]
+def student_t_tables(nu: ArrayLike) -> FloatArray:
+    """Tabulate the scores of Student's t, a row per row of the degrees of freedom."""
+    return _tables("student_t_tables", _STUDENT_WIDTH, nu)
 
 
-def poisson_quantile(v: ArrayLike, mu: ArrayLike) -> FloatArray:
-    """Poisson count at signed tail noise.
-
-    Parameters
-    ----------
-    v : array_like
-        Signed tail noise.
-    mu : array_like
-        Mean, > 0.
-
-    Returns
-    -------
-    ndarray
-        Counts as floats; NaN where a parameter is not usable.
-
-    Examples
-    --------
-    >>> float(poisson_quantile(0.5, 3.0))
-    3.0
-    """
-    shape, (noise, mean) = _flat(v, mu)
-    valid = np.isfinite(noise) & np.isfinite(mean) & (mean >= 0)
-    walkable = (mean < _LONGEST_MEAN) & ((noise > 0) | (noise <= -_SMALLEST_WALKED_TAIL))
-
-    def walk(lanes: BoolArray) -> FloatArray:
-        own = mean[lanes]
-        parameters = [np.zeros_like(own), own, np.empty_like(own)]
-        return _lockstep(_cumulative_target(noise[lanes]), -own, _panjer_step, parameters)
-
-    def search(lanes: BoolArray) -> FloatArray:
-        own, sd = mean[lanes], np.sqrt(mean[lanes])
-        start = _cornish_fisher(noise[lanes], own, sd, np.ones_like(sd))
-        high = np.full(own.size, np.inf)
-        return smallest_reaching(
-            noise[lanes], start, high, counts.poisson_cdf, counts.poisson_sf, (own,)
-        )
-
-    return _walk_or_search(noise, walkable, walk, search, valid).reshape(shape)
+def _tabled(name: str, arrays: tuple[ArrayLike, ...], tables: FloatArray) -> FloatArray:
+    if len(tables) <= 1:
+        shape, rows = _rows(*arrays)
+    else:
+        given = [np.asarray(x, dtype=float) for x in arrays]
+        shape = np.broadcast_shapes(*(x.shape for x in given))
+        rows = [plain(x).reshape((1,) * (2 - x.ndim) + x.shape) for x in given]
+    out = np.empty(np.broadcast_shapes(*(x.shape for x in rows)))
+    kernel(name)(*rows, tables, out)
+    return out.reshape(shape)
 
 
-def negative_binomial_quantile(v: ArrayLike, mu: ArrayLike, alpha: ArrayLike) -> FloatArray:
-    """Negative binomial count at signed tail noise; variance mu + mu**2 / alpha.
-
-    Parameters
-    ----------
-    v : array_like
-        Signed tail noise.
-    mu, alpha : array_like
-        Mean and dispersion, > 0.
-
-    Returns
-    -------
-    ndarray
-        Counts as floats; NaN where a parameter is not usable.
-
-    Examples
-    --------
-    >>> float(negative_binomial_quantile(0.5, 3.0, 5.0))
-    3.0
-    """
-    shape, (noise, mean, size) = _flat(v, mu, alpha)
-    valid = np.isfinite(noise) & np.isfinite(mean) & (mean >= 0) & np.isfinite(size) & (size > 0)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        log_start = -size * np.log1p(mean / size)
-        share = mean / (mean + size)
-    walkable = (mean < _LONGEST_MEAN) & (log_start > _LOG_SMALLEST_START)
-    walkable &= (noise > 0) | (noise <= -_SMALLEST_WALKED_TAIL)
-
-    def walk(lanes: BoolArray) -> FloatArray:
-        q = share[lanes]
-        parameters = [q, (size[lanes] - 1.0) * q, np.empty_like(q)]
-        u = _cumulative_target(noise[lanes])
-        return _lockstep(u, log_start[lanes], _panjer_step, parameters)
-
-    def search(lanes: BoolArray) -> FloatArray:
-        m, a = mean[lanes], size[lanes]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            sd = np.sqrt(m + m * m / a)
-            start = _cornish_fisher(noise[lanes], m, sd, 1.0 + 2.0 * m / a)
-        skewed = a < 20.0  # the gamma mixture is nearer than a corrected normal
-        if skewed.any():
-            mixing = gamma_score(noise[lanes][skewed], a[skewed])
-            start[skewed] = m[skewed] / a[skewed] * mixing
-        high = np.full(m.size, np.inf)
-        tails = counts.negative_binomial_cdf, counts.negative_binomial_sf
-        return smallest_reaching(noise[lanes], start, high, *tails, (m, a))
-
-    return _walk_or_search(noise, walkable, walk, search, valid).reshape(shape)
+def gamma(v: ArrayLike, eta: ArrayLike, shape: ArrayLike, tables: FloatArray) -> FloatArray:
+    """Return gamma values with mean exp(eta), from `gamma_tables` of the shape."""
+    return _tabled("gamma", (v, eta, shape), tables)
 
 
-def binomial_quantile(v: ArrayLike, trials: ArrayLike, eta: ArrayLike) -> FloatArray:
-    """Binomial count at signed tail noise.
-
-    Parameters
-    ----------
-    v : array_like
-        Signed tail noise.
-    trials : array_like
-        Number of trials, >= 0.
-    eta : array_like
-        Logit of the success probability.
-
-    Returns
-    -------
-    ndarray
-        Counts as floats; NaN where a parameter is not usable.
-
-    Examples
-    --------
-    >>> float(binomial_quantile(0.5, 10, 0.0))
-    5.0
-    """
-    from scipy import special
-
-    shape, (noise, n, logit) = _flat(v, trials, eta)
-    valid = np.isfinite(noise) & np.isfinite(n) & (n >= 0) & ~np.isnan(logit)
-    # the rarer of success and failure is counted: its recurrence is short and stable
-    flip = logit > 0
-    noise = np.where(flip, -noise, noise)
-    logit = -np.abs(logit)
-    log_start = n * special.log_expit(-logit)
-    mean = n * special.expit(logit)
-    walkable = (mean < _LONGEST_MEAN) & (log_start > _LOG_SMALLEST_START)
-    walkable &= (noise > 0) | (noise <= -_SMALLEST_WALKED_TAIL)
-
-    def walk(lanes: BoolArray) -> FloatArray:
-        odds = np.exp(logit[lanes])
-        parameters = [-odds, (n[lanes] + 1.0) * odds, np.empty_like(odds)]
-        u = _cumulative_target(noise[lanes])
-        return _lockstep(u, log_start[lanes], _panjer_step, parameters)
-
-    def search(lanes: BoolArray) -> FloatArray:
-        p, m = special.expit(logit[lanes]), mean[lanes]
-        sd = np.sqrt(m * (1.0 - p))
-        start = _cornish_fisher(noise[lanes], m, sd, 1.0 - 2.0 * p)
-        own = (n[lanes], logit[lanes])
-        return smallest_reaching(
-            noise[lanes], start, n[lanes], counts.binomial_cdf, counts.binomial_sf, own
-        )
-
-    rare = np.minimum(_walk_or_search(noise, walkable, walk, search, valid), n)
-    return np.where(flip, n - rare, rare).reshape(shape)
-
-
-def beta_binomial_quantile(
-    v: ArrayLike, trials: ArrayLike, a: ArrayLike, b: ArrayLike
+def student_t(
+    v: ArrayLike, eta: ArrayLike, sd: ArrayLike, nu: ArrayLike, tables: FloatArray
 ) -> FloatArray:
-    """Beta-binomial count at signed tail noise.
-
-    Parameters
-    ----------
-    v : array_like
-        Signed tail noise.
-    trials : array_like
-        Number of trials, >= 0.
-    a, b : array_like
-        Parameters of the beta distribution of the success probability, > 0.
-
-    Returns
-    -------
-    ndarray
-        Counts as floats; NaN where a parameter is not usable.
-
-    Examples
-    --------
-    >>> float(beta_binomial_quantile(0.5, 10, 4.0, 4.0))
-    5.0
-    """
-    shape, (noise, n, first, second) = _flat(v, trials, a, b)
-    valid = np.isfinite(noise) & np.isfinite(n) & (n >= 0)
-    valid &= np.isfinite(first) & np.isfinite(second) & (first > 0) & (second > 0)
-    # walk from the end nearer to the mean; a small tail always from its own end, where
-    # the sum of its terms is precise
-    small = np.abs(noise) < _SMALLEST_WALKED_TAIL
-    flip = np.where(small, noise < 0, first > second)
-    noise = np.where(flip, -noise, noise)
-    first, second = np.where(flip, second, first), np.where(flip, first, second)
-    log_start = np.full(n.shape, -np.inf)
-    log_start[valid] = counts.log_rising(second[valid], n[valid]) - counts.log_rising(
-        first[valid] + second[valid], n[valid]
-    )
-    walkable = log_start > _LOG_SMALLEST_START
-
-    def walk(lanes: BoolArray) -> FloatArray:
-        k = n[lanes]
-        parameters = [k.copy(), first[lanes], second[lanes] + k - 1.0, np.empty_like(k)]
-        u = _cumulative_target(noise[lanes])
-        return _lockstep(u, log_start[lanes], _beta_binomial_step, parameters)
-
-    def search(lanes: BoolArray) -> FloatArray:
-        k, x, y = n[lanes], first[lanes], second[lanes]
-        share, total = x / (x + y), x + y
-        sd = np.sqrt(k * share * (1.0 - share) * (total + k) / (total + 1.0))
-        start = _cornish_fisher(noise[lanes], k * share, sd, np.zeros_like(sd))
-        return smallest_reaching(
-            noise[lanes], start, k, counts.beta_binomial_cdf, counts.beta_binomial_sf, (k, x, y)
-        )
-
-    found = np.minimum(_walk_or_search(noise, walkable, walk, search, valid), n)
-    return np.where(flip, n - found, found).reshape(shape)
+    """Return values of Student's t around eta, from `student_t_tables` of nu."""
+    return _tabled("student_t", (v, eta, sd, nu), tables)

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dotwin.mechanisms.columns import UnitConstants, column, linear_predictor
+from dotwin.mechanisms import elementwise
+from dotwin.mechanisms.columns import (
+    UnitConstants,
+    column_or_line,
+    fixed_part,
+    is_fixed,
+    linear_predictor,
+)
 from dotwin.mechanisms.design import Design
 from dotwin.mechanisms.equation import Predictor
 from dotwin.mechanisms.family import Family
@@ -47,33 +54,20 @@ class Response:
 
     def quantile(self, noise: Any) -> Floats:
         """Return the value at signed tail noise, dims (draw, unit)."""
-        elsewhere = [] if self.holds is None else [np.asarray(self.holds) == 0]
-        nobody = [] if self.trials is None else [np.asarray(self.trials) == 0]
-        if not any(mask.any() for mask in (*elsewhere, *nobody)):
+        absent = [] if self.holds is None else [np.asarray(self.holds) == 0]
+        idle = [] if self.trials is None else [np.asarray(self.trials) == 0]
+        masks = [mask for mask in (*absent, *idle) if mask.any()]
+        if not masks:
             return self.family.quantile(noise, self.eta, self.extra, self.trials)
-        arrays = [a for name, a in self.extra.items() if name != "cutpoints"]
-        shape = np.broadcast_shapes(
-            *(np.shape(a) for a in (noise, self.eta, *arrays, *elsewhere, *nobody))
-        )
-        idle = np.zeros(shape, dtype=bool)
-        values = np.zeros(shape)
-        for mask in (*nobody, *elsewhere):
-            idle |= mask
-        for mask in elsewhere:
-            values[np.broadcast_to(mask, shape)] = self.otherwise
-        live = ~idle
-
-        def take(array: Any, *, trailing: bool = False) -> Any:
-            full = (*shape, np.shape(array)[-1]) if trailing else shape
-            return np.broadcast_to(array, full)[live]
-
-        if live.any():
-            values[live] = self.family.quantile(
-                take(noise),
-                take(self.eta),
-                {name: take(a, trailing=name == "cutpoints") for name, a in self.extra.items()},
-                None if self.trials is None else take(self.trials),
-            )
+        # A value that nobody asks for is not computed: its predictor is none. All others stand
+        # where they stood, so that who else is idle changes no digit of theirs.
+        resting = masks[0] if len(masks) == 1 else masks[0] | masks[1]
+        eta = np.where(resting, np.nan, self.eta)
+        values = self.family.quantile(noise, eta, self.extra, self.trials)
+        for mask in idle:
+            values = np.where(mask, 0.0, values)
+        for mask in absent:
+            values = np.where(mask, self.otherwise, values)
         return values
 
     def mean(self) -> Floats:
@@ -100,6 +94,7 @@ def respond(
     codes: Mapping[str, NDArray[np.intp]],
     ordinal: int,
     shocks: Mapping[str, Any],
+    fixed: dict[str, Any],
 ) -> Response:
     """Read a mechanism against a world's state.
 
@@ -118,6 +113,8 @@ def respond(
         The calendar's number of the period.
     shocks : dict of str to array
         By predictor prefix: period shock plus walk, broadcastable to (draw, unit).
+    fixed : dict of str to array
+        By predictor prefix: what no period changes, see `fixed_part`; added when it is missing.
 
     Returns
     -------
@@ -129,12 +126,25 @@ def respond(
     eta: Any = 0.0
     extra: dict[str, Any] = {}
     for predictor in eq.predictors:
-        columns = [
-            column(term, design.reference, environment, constants, ordinal, cycle)
-            for term in predictor.terms
-        ]
+        steady = [is_fixed(predictor, k) for k in range(len(predictor.terms))]
+
+        def columns(wanted: bool, predictor: Any = predictor, steady: Any = steady) -> Any:
+            return {
+                k: column_or_line(term, design.reference, environment, constants, ordinal, cycle)
+                for k, term in enumerate(predictor.terms)
+                if steady[k] is wanted
+            }
+
+        prefix = predictor.prefix
+        if prefix not in fixed:
+            fixed[prefix] = fixed_part(predictor, parameters, columns(True), codes)
         value = linear_predictor(
-            predictor, parameters, columns, codes, shocks.get(predictor.prefix, 0.0)
+            predictor,
+            parameters,
+            fixed[prefix],
+            columns(False),
+            codes,
+            shocks.get(prefix, 0.0),
         )
         if predictor.role == "mean":
             eta = value
@@ -142,7 +152,7 @@ def respond(
             extra[_EXTRA[predictor.role]] = value
     if one.exposure is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
-            eta = eta + np.log(evaluate(parse(one.exposure), environment))
+            eta = eta + elementwise.log(evaluate(parse(one.exposure), environment))
     for parameter in eq.family.dispersion:
         extra[parameter.name] = parameters[f"{eq.child}.{parameter.name}"][:, None]
     if one.family == "ordinal":
@@ -179,9 +189,10 @@ def row_predictor(
     for kind, present in (("period", predictor.period), ("walk", predictor.walk)):
         if present:
             shock = shock + parameters[f"{predictor.prefix}.{kind}"][:, design.period[rows]]
-    columns = list(arrays.columns[rows].T)
+    columns = dict(enumerate(arrays.columns[rows].T))
     codes = {level: index[rows] for level, index in arrays.groups.items()}
-    eta = linear_predictor(predictor, parameters, columns, codes, shock)
+    fixed = fixed_part(predictor, parameters, {}, codes)
+    eta = linear_predictor(predictor, parameters, fixed, columns, codes, shock)
     return np.asarray(eta, dtype=float)
 
 

@@ -76,7 +76,7 @@ class Binomial(SeriesFamily):
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Count at signed tail noise."""
-        return quantiles.binomial_quantile(v, _trials(trials), eta)
+        return quantiles.binomial(v, _trials(trials), eta)
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
         """Expectation: trials * expit(eta)."""
@@ -177,7 +177,7 @@ class BetaBinomial(CountFamily):
         self, v: ArrayLike, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None
     ) -> FloatArray:
         """Count at signed tail noise."""
-        return quantiles.beta_binomial_quantile(v, _trials(trials), *self._shapes(eta, extra))
+        return quantiles.beta_binomial(v, _trials(trials), eta, extra["dispersion"])
 
     def mean(self, eta: ArrayLike, extra: Extra, trials: ArrayLike | None = None) -> FloatArray:
         """Expectation: trials * expit(eta)."""

@@ -7,9 +7,6 @@ A noise value ``v`` in (0, 0.5] says "the lower-tail probability is v"; a value 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -91,54 +88,3 @@ def tail_probabilities(v: ArrayLike) -> tuple[FloatArray, FloatArray]:
     near = np.maximum(np.abs(v), SMALLEST_TAIL)
     far = 1.0 - near
     return np.where(v > 0, near, far), np.where(v > 0, far, near)
-
-
-def logit_of_tail(v: ArrayLike) -> FloatArray:
-    """Return log(u / (1 - u)) for signed tail noise, precise in both tails.
-
-    Examples
-    --------
-    >>> float(logit_of_tail(0.5))
-    0.0
-    """
-    v = np.asarray(v, dtype=float)
-    near = np.maximum(np.abs(v), SMALLEST_TAIL)
-    return np.asarray(np.copysign(1.0, v) * (np.log(near) - np.log1p(-near)))
-
-
-def by_tail(
-    v: ArrayLike,
-    lower: Callable[..., Any],
-    upper: Callable[..., Any],
-    *parameters: ArrayLike,
-) -> FloatArray:
-    """Invert each noise value in its own tail.
-
-    Parameters
-    ----------
-    v : array_like
-        Signed tail noise.
-    lower, upper : callable
-        ``lower(m, *parameters)`` solves F(y) = m, ``upper(m, *parameters)`` solves
-        1 - F(y) = m; both work on flat arrays.
-    *parameters : array_like
-        Broadcast against ``v``.
-
-    Returns
-    -------
-    ndarray
-        The solutions, in the broadcast shape.
-
-    Examples
-    --------
-    >>> by_tail([0.2, -0.1], lambda m: m, lambda m: 1 - m).tolist()
-    [0.2, 0.9]
-    """
-    noise, *shaped = np.broadcast_arrays(v, *parameters)
-    out = np.empty(noise.shape)
-    down = noise > 0
-    for side, solve in ((down, lower), (~down, upper)):
-        if side.any():
-            m = np.maximum(np.abs(noise[side]), SMALLEST_TAIL)
-            out[side] = solve(m, *(p[side] for p in shaped))
-    return out

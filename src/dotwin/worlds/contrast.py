@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from dotwin.graph import IdentificationVerdict
     from dotwin.worlds.futures import Futures
+    from dotwin.worlds.world import World
 
 __all__ = ["Contrast", "contrast"]
 
@@ -415,13 +416,15 @@ def _expected(
     for n in set(needed) - set(simulated):
         worlds[n] *= 2.0
     for replicate in range(1, replicates):
-        for block in run.engine(programs, replicate).blocks():
+
+        def add(rows: slice, number: int, world: World, pair: int = replicate // 2) -> None:
+            # The scenario comes first, then the one that it is compared with.
             for n in simulated:
-                for w, world in enumerate(reversed(block.worlds)):
-                    seen = world.seen[n]
-                    for t in range(len(run.future)):
-                        value = seen[run.start.past + t]
-                        worlds[n][w, replicate // 2, block.rows, :, t] += value / 2.0
+                for t in range(len(run.future)):
+                    value = world.seen[n][run.start.past + t]
+                    worlds[n][1 - number, pair, rows, :, t] += value / 2.0
+
+        run.engine(programs, replicate).collect(add)
     return worlds
 
 

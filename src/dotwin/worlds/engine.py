@@ -8,13 +8,18 @@ everything else reads. What an intervention cannot reach is not computed again b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dotwin.mechanisms.family import PlainFamily
+from dotwin.mechanisms.kernels.compiled import kernel, plain
 from dotwin.mechanisms.links import get_link
 from dotwin.mechanisms.response import Response, respond
 from dotwin.spec.expressions import Expr, evaluate, parse
@@ -41,7 +46,9 @@ __all__ = ["Block", "Edges", "Engine"]
 
 #: Values of one node that are computed together: few enough to stay in the cache of a core, many
 #: enough that the interpreter's own time does not count.
-_BLOCK_VALUES = 32_768
+_BLOCK_VALUES = 65_536
+#: Few threads wait for each other's Python; more would not help.
+_MOST_THREADS = 4
 #: The logarithm of the largest number that a double holds is 709.8.
 _LARGEST_PREDICTOR = 700.0
 #: Counts of more than 2**53 are not whole numbers of one any more.
@@ -66,6 +73,11 @@ class Edges:
         """Count further unit-periods."""
         self.changed[key] = self.changed.get(key, 0) + changed
         self.at_edge[key] = self.at_edge.get(key, 0) + at_edge
+
+    def merge(self, other: Edges) -> None:
+        """Count what another has counted."""
+        for key, changed in other.changed.items():
+            self.add(key, changed, other.at_edge[key])
 
     def shares(self) -> dict[tuple[str, str], float]:
         """Return the share at the edge, by scenario and indicator."""
@@ -126,13 +138,38 @@ class Engine:
     hidden: Callable[[str, int], Any] | None = None
     edges: Edges = field(default_factory=Edges)
 
+    @cached_property
+    def everyone(self) -> NDArray[np.uint64]:
+        """The number that addresses what all units share."""
+        return unit_numbers([""])
+
+    @cached_property
+    def by_level(self) -> dict[str, NDArray[np.uint64]]:
+        """The numbers that address units, or groups of a level, by level."""
+        levels = {self.twin.unit, *(one.level or "" for one in self.twin.indicators.values())}
+        return {
+            level: unit_numbers(grouping.labels[0])
+            for level, grouping in self.start.members.levels.items()
+            if level in levels
+        }
+
+    @cached_property
+    def expressions(self) -> dict[str, Expr]:
+        """The equations of exact indicators."""
+        return {name: parse(one.equals) for name, one in self.twin.indicators.items() if one.equals}
+
     @property
     def horizon(self) -> int:
         """How many periods are simulated."""
         return len(self.start.ordinals) - self.start.past
 
+    def size(self, block: int | None = None) -> int:
+        """Return how many draws a block has."""
+        units = max(1, len(self.start.members.units))
+        return block or max(1, _BLOCK_VALUES // units)
+
     def blocks(self, block: int | None = None) -> Iterator[Block]:
-        """Simulate block after block of draws.
+        """Simulate block after block of draws; each holds the worlds of all programs.
 
         Parameters
         ----------
@@ -140,15 +177,57 @@ class Engine:
             Draws per block; chosen by the number of units unless given. It changes nothing but
             the memory and time that are used.
         """
-        units = max(1, len(self.start.members.units))
-        size = block or max(1, _BLOCK_VALUES // units)
-        total = len(self.machine.draws)
-        for first in range(0, total, size):
-            rows = slice(first, min(first + size, total))
+
+        def simulated(run: _Run) -> Block:
+            return Block(run.rows, tuple(run.worlds()))
+
+        yield from self._by_block(simulated, block)
+
+    def collect(
+        self,
+        keep: Callable[[slice, int, World], None],
+        block: int | Sequence[slice] | None = None,
+    ) -> None:
+        """Simulate, and hand over each world of each block once it is there.
+
+        However many programs there are, a block holds no more than the baseline and one other
+        world at a time.
+
+        Parameters
+        ----------
+        keep : callable
+            Called as ``keep(rows, number, world)`` with the block's draws and the program's
+            number. Several threads call it, each for draws of its own.
+        block : int or sequence of slice, optional
+            Draws per block, as in `blocks`; or the blocks themselves.
+        """
+
+        def handed(run: _Run) -> None:
+            for number, world in enumerate(run.worlds()):
+                keep(run.rows, number, world)
+
+        for _ in self._by_block(handed, block):
+            pass
+
+    def _by_block[T](
+        self, work: Callable[[_Run], T], block: int | Sequence[slice] | None
+    ) -> Iterator[T]:
+        """Do some work for each block, in order, on several threads; count the edges."""
+        if block is None or isinstance(block, int):
+            total, size = len(self.machine.draws), self.size(block)
+            slices = [slice(first, min(first + size, total)) for first in range(0, total, size)]
+        else:
+            slices = list(block)
+
+        def one(rows: slice) -> tuple[T, Edges]:
             # A draw may send a predictor to infinity: its values are counted, not warned about.
             with np.errstate(all="ignore"):
-                worlds = _Run(self, self.machine.block(rows, self.seed), rows).worlds()
-            yield Block(rows, worlds)
+                run = _Run(self, self.machine.block(rows, self.seed), rows)
+                return work(run), run.edges
+
+        for result, edges in _in_order(one, slices):
+            self.edges.merge(edges)
+            yield result
 
     def response(self, block: Block, name: str, t: int) -> Response:
         """Return the distribution that an indicator has in the baseline, given its causes there.
@@ -196,27 +275,48 @@ class Engine:
         return found
 
 
+def _in_order[A, T](work: Callable[[A], T], items: Sequence[A]) -> Iterator[T]:
+    """Work on items on as many threads as there are cores, a few ahead of what is asked for."""
+    threads = min(_MOST_THREADS, os.cpu_count() or 1, len(items))
+    if threads < 2:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[T]] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
 def _sound(response: Response) -> Response:
     """Hold predictors within what a double can say.
 
     A share of exp(-700) is 0 and a mean of exp(-700) is 0 to all intents; a mean too large to be a
     number is missing, and so are the values that come of it.
     """
-    if response.family.link == "identity":
+    link = response.family.link
+    if link == "identity":
         return response
-    eta = np.maximum(np.asarray(response.eta, dtype=float), -_LARGEST_PREDICTOR)
-    if response.family.link == "logit":
-        return replace(response, eta=np.minimum(eta, _LARGEST_PREDICTOR))
-    most = _LARGEST_LOG_COUNT if response.family.discrete else _LARGEST_PREDICTOR
-    return replace(response, eta=np.where(eta < most, eta, np.nan))
+    largest = _LARGEST_LOG_COUNT if response.family.discrete else _LARGEST_PREDICTOR
+    most = _LARGEST_PREDICTOR if link == "logit" else largest
+    eta = np.atleast_2d(np.asarray(response.eta, dtype=float))
+    held = np.empty(eta.shape)
+    kernel("hold")(plain(eta), -_LARGEST_PREDICTOR, most, link == "logit", held)
+    return replace(response, eta=held)
 
 
 def _inside(response: Response, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Keep values that rounding put on an open end of the support just inside it.
 
-    An infinite value is none.
+    An infinite value is none. Counts, and values that no modifier moves, are inside as they are.
     """
-    support = response.family.support
+    family = response.family
+    support = family.support
+    if family.discrete or (isinstance(family, PlainFamily) and np.isfinite(support.low)):
+        return values
     values = np.where(np.isinf(values), np.nan, values)
     if not support.closed_low:
         low = support.low
@@ -245,16 +345,12 @@ class _Run:
     def __init__(self, engine: Engine, machine: Machine, rows: slice) -> None:
         self.engine, self.machine, self.rows = engine, machine, rows
         self.twin, self.start, self.past = engine.twin, engine.start, engine.start.past
-        self.units = unit_numbers(self.start.members.units)
-        self.everyone = unit_numbers([""])
-        self.by_level = {
-            level: unit_numbers(grouping.labels[0])
-            for level, grouping in self.start.members.levels.items()
-        }
-        self.expressions: dict[str, Expr] = {
-            name: parse(one.equals) for name, one in self.twin.indicators.items() if one.equals
-        }
+        self.everyone, self.by_level = engine.everyone, engine.by_level
+        self.expressions = engine.expressions
+        self.edges = Edges()
         self.amounts: dict[str, Any] = {}
+        self.tables: dict[str, Mapping[str, Any]] = {}
+        self.fixed: dict[str, Any] = {}
         self.shocks: dict[tuple[str, int], Any] = {}
 
     # ── noise ──────────────────────────────────────────────────────────────────────────────────
@@ -328,10 +424,10 @@ class _Run:
 
     # ── the future ─────────────────────────────────────────────────────────────────────────────
 
-    def worlds(self) -> tuple[World, ...]:
-        """Run all programs."""
+    def worlds(self) -> Iterator[World]:
+        """Run program after program; what the first one reaches alone is kept for all."""
         past = self.past_world()
-        found: list[World] = []
+        baseline: World | None = None
         for program in self.engine.programs:
             world = World(
                 self.past,
@@ -341,13 +437,13 @@ class _Run:
             groups: dict[int, Any] = {}
             for t in range(self.engine.horizon):
                 for name in program.order:
-                    if found and name not in program.touched:
-                        same = found[0].seen[name][self.past + t]
+                    if baseline is not None and name not in program.touched:
+                        same = baseline.seen[name][self.past + t]
                         world.put(name, self.past + t, same, same)
                     else:
                         self._step(world, program, name, t, groups)
-            found.append(world)
-        return tuple(found)
+            baseline = world if baseline is None else baseline
+            yield world
 
     def _step(
         self, world: World, program: Program, name: str, t: int, groups: dict[int, Any]
@@ -367,7 +463,7 @@ class _Run:
         if group is not None:
             value = np.where(group, value, natural)
             at_edge, acts = at_edge & group, acts & group
-        self.engine.edges.add((program.name, name), int(acts.sum()), int(at_edge.sum()))
+        self.edges.add((program.name, name), int(acts.sum()), int(at_edge.sum()))
         world.put(name, position, value, value if change.feeds_back else natural)
 
     def _natural(self, world: World, name: str, position: int) -> tuple[Any, Response | None, Any]:
@@ -391,16 +487,25 @@ class _Run:
             mechanism.codes,
             ordinal,
             self.shock(mechanism, ordinal),
+            self.fixed,
         )
         level = one.level if one.level is not None else self.twin.unit
         noise = self.noise(name, self.by_level[level], ordinal)
         if response.trials is not None:
             response = replace(response, trials=self._whole(name, level, response.trials, ordinal))
-        response = _sound(response)
+        response = _sound(replace(response, extra=self._prepared(name, response)))
         value = _inside(response, response.quantile(noise))
         if level != self.twin.unit:
             value = value[:, self.start.members.levels[level].representative]
         return value, response, noise
+
+    def _prepared(self, name: str, response: Response) -> Mapping[str, Any]:
+        """Return a response's parameters, those that no period changes prepared only once."""
+        fixed = [parameter.name for parameter in response.family.dispersion]
+        if name not in self.tables:
+            own = {key: response.extra[key] for key in fixed}
+            self.tables[name] = response.family.prepared(own)
+        return {**response.extra, **self.tables[name]}
 
     def _whole(self, name: str, level: str, trials: Any, ordinal: int) -> Any:
         """Make trials whole, rounding up as often as the fraction says, at addressed noise."""

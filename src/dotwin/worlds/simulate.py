@@ -141,8 +141,7 @@ def _store(run: Run, out: str | os.PathLike[str] | None) -> Store:
 
 def _fill(run: Run, store: Store) -> Edges:
     engine = run.engine()
-    for block in engine.blocks():
-        store.put(block)
+    engine.collect(store.put, store.blocks)
     return engine.edges
 
 

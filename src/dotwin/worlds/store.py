@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +17,22 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from dotwin.worlds.engine import Block
     from dotwin.worlds.run import Run
+    from dotwin.worlds.world import World
 
 __all__ = ["DIMS", "MemoryStore", "Store", "ZarrStore"]
+
+#: Bytes of an array whose memory is asked for at once.
+_LARGE = 2**20
+
+#: The first dim in the folder: of what differs between scenarios, and of what is kept once.
+_SCENARIO, _ALL_SCENARIOS = "scenario", "all_scenarios"
 
 DIMS = ("scenario", "chain", "draw", "unit", "period")
 
 
 class Store(ABC):
-    """Collects blocks and gives them back as one dataset.
+    """Collects worlds of blocks and gives them back as one dataset.
 
     Parameters
     ----------
@@ -41,21 +49,37 @@ class Store(ABC):
             if not one.is_given or (name in touched and name in run.start.givens)
         }
         self.undefined: dict[str, int] = {}
+        self.lock = Lock()
 
-    def put(self, block: Block) -> None:
-        """Keep the worlds of a block of draws."""
+    @property
+    def blocks(self) -> list[slice]:
+        """The blocks of draws, none of which reaches over two chains."""
+        chains, draws = self.run.shape[:2]
+        size = self.run.engine().size()
+        return [
+            slice(chain * draws + first, chain * draws + min(first + size, draws))
+            for chain in range(chains)
+            for first in range(0, draws, size)
+        ]
+
+    def put(self, rows: slice, number: int, world: World) -> None:
+        """Keep one world of a block of draws; blocks may come from several threads."""
         past = self.run.start.past
         _, _, units, periods = self.run.shape
-        rows = block.rows.stop - block.rows.start
         for name, count in self.kept.items():
-            values = np.empty((count, rows, units, periods))
-            for s in range(count):
-                for t in range(periods):
-                    values[s, :, :, t] = block.worlds[s].seen[name][past + t]
-            undefined = int(np.isnan(values).sum())
+            if number >= count:
+                continue
+            values = self._room(name, rows, number, (rows.stop - rows.start, periods, units))
+            undefined = 0
+            for t in range(periods):
+                values[:, t] = world.seen[name][past + t]
+                # a sum is quicker than a look at each, and missing if one of them is
+                if np.isnan(values[:, t].sum()):
+                    undefined += int(np.count_nonzero(np.isnan(values[:, t])))
             if undefined and not self._may_be_missing(name):
-                self.undefined[name] = self.undefined.get(name, 0) + undefined
-            self._write(name, block.rows, values)
+                with self.lock:
+                    self.undefined[name] = self.undefined.get(name, 0) + undefined
+            self._write(name, rows, number, values)
 
     def _may_be_missing(self, name: str) -> bool:
         """Whether an indicator has no value where its mechanism does not hold."""
@@ -63,8 +87,14 @@ class Store(ABC):
         return one.when is not None and one.otherwise is None
 
     @abstractmethod
-    def _write(self, name: str, rows: slice, values: NDArray[np.float64]) -> None:
-        """Keep an indicator's values, dims (scenario, draw over all chains, unit, period)."""
+    def _room(
+        self, name: str, rows: slice, number: int, shape: tuple[int, int, int]
+    ) -> NDArray[np.float64]:
+        """Return where to put an indicator's values, dims (draw over all chains, period, unit)."""
+
+    @abstractmethod
+    def _write(self, name: str, rows: slice, number: int, values: NDArray[np.float64]) -> None:
+        """Keep the values that were put there."""
 
     @abstractmethod
     def dataset(self) -> xr.Dataset:
@@ -107,6 +137,19 @@ class Store(ABC):
         return data[ordered]
 
 
+def _allocated(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return new memory, asked for at once where the system offers it.
+
+    Asked for page by page as it is first written, it can take longer than the simulation.
+    """
+    size = 8 * int(np.prod(shape))
+    populate = getattr(mmap, "MAP_POPULATE", None)
+    if populate is None or size < _LARGE:
+        return np.empty(shape)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | populate
+    return np.frombuffer(mmap.mmap(-1, size, flags=flags)).reshape(shape)
+
+
 class MemoryStore(Store):
     """Keeps draws in memory."""
 
@@ -114,12 +157,17 @@ class MemoryStore(Store):
         super().__init__(run, touched)
         chains, draws, units, periods = run.shape
         self.arrays = {
-            name: np.empty((count, chains * draws, units, periods))
+            name: _allocated((count, chains * draws, periods, units))
             for name, count in self.kept.items()
         }
 
-    def _write(self, name: str, rows: slice, values: NDArray[np.float64]) -> None:
-        self.arrays[name][:, rows] = values
+    def _room(
+        self, name: str, rows: slice, number: int, shape: tuple[int, int, int]
+    ) -> NDArray[np.float64]:
+        return self.arrays[name][number, rows]
+
+    def _write(self, name: str, rows: slice, number: int, values: NDArray[np.float64]) -> None:
+        pass  # they stand in their place already
 
     def dataset(self) -> xr.Dataset:
         """Return all draws, dims scenario, chain, draw, unit, period."""
@@ -128,7 +176,10 @@ class MemoryStore(Store):
         full = (len(self.run.programs), *self.run.shape)
         found: dict[str, Any] = self._constant_givens()
         for name, values in self.arrays.items():
-            found[name] = np.broadcast_to(values.reshape((len(values), *self.run.shape)), full)
+            # Units stand side by side in memory, as the engine makes them; dims keep their order.
+            chains, draws, units, periods = self.run.shape
+            shaped = values.reshape((len(values), chains, draws, periods, units))
+            found[name] = np.broadcast_to(shaped.swapaxes(-1, -2), full)
         data = xr.Dataset(
             {name: (DIMS, values) for name, values in found.items()}, coords=self.coordinates
         )
@@ -149,24 +200,29 @@ class ZarrStore(Store):
             shutil.rmtree(self.partial)
         self.partial.parent.mkdir(parents=True, exist_ok=True)
         chains, draws, units, periods = run.shape
-        sample = 1 + 2**21 // (8 * units * periods)  # chunks of about 2 MB
         group: Any = zarr.open_group(self.partial, mode="w")
+        # a chunk is what a block fills: threads write to chunks of their own
+        block = min(run.engine().size(), draws)
         self.arrays = {
             name: group.create_array(
                 name,
-                shape=((count,) if count > 1 else ()) + (chains * draws, units, periods),
-                chunks=((1,) if count > 1 else ()) + (sample, units, periods),
+                shape=(count, chains, draws, units, periods),
+                chunks=(1, 1, block, units, periods),
                 dtype="f8",
-                dimension_names=(("scenario",) if count > 1 else ()) + ("sample", "unit", "period"),
+                dimension_names=(_SCENARIO if count > 1 else _ALL_SCENARIOS, *DIMS[1:]),
             )
             for name, count in self.kept.items()
         }
 
-    def _write(self, name: str, rows: slice, values: NDArray[np.float64]) -> None:
-        if self.kept[name] > 1:
-            self.arrays[name][:, rows] = values
-        else:
-            self.arrays[name][rows] = values[0]
+    def _room(
+        self, name: str, rows: slice, number: int, shape: tuple[int, int, int]
+    ) -> NDArray[np.float64]:
+        return np.empty(shape)
+
+    def _write(self, name: str, rows: slice, number: int, values: NDArray[np.float64]) -> None:
+        chain, first = divmod(rows.start, self.run.shape[1])
+        own = slice(first, first + len(values))
+        self.arrays[name][number, chain, own] = values.swapaxes(1, 2)
 
     def dataset(self) -> xr.Dataset:
         """Return all draws, read from the folder when they are used."""
@@ -174,17 +230,12 @@ class ZarrStore(Store):
 
         self.partial.replace(self.path)
         stored = xr.open_zarr(self.path, chunks=None, consolidated=False)
-        chains, draws = self.run.shape[:2]
-        sample = xr.DataArray(
-            np.arange(chains * draws).reshape(chains, draws), dims=("chain", "draw")
-        )
-        scenario = xr.DataArray(np.arange(len(self.run.programs)), dims="scenario")
         found: dict[str, Any] = {}
         for name, count in self.kept.items():
-            one = stored[name]
-            if count == 1:
-                one = one.expand_dims(scenario=1).isel(scenario=0 * scenario)
-            found[name] = one.isel(sample=sample).transpose(*DIMS)
+            # Picking is lazy, while adding a dim would read everything.
+            kept = np.minimum(np.arange(len(self.run.programs)), count - 1)
+            dim = _SCENARIO if count > 1 else _ALL_SCENARIOS
+            found[name] = stored[name].isel({dim: xr.DataArray(kept, dims=DIMS[0])})
         data = xr.Dataset(found)
         constant = {name: (DIMS, values) for name, values in self._constant_givens().items()}
         return self._described(data.assign(constant).assign_coords(self.coordinates))

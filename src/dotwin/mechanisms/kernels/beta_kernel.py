@@ -1,0 +1,269 @@
+"""The compiled quantile of beta values.
+
+A tile of lanes starts from a Cornish-Fisher expansion of the logit, finds the tail there by a
+continued fraction and takes one step of order six; few lanes need a second one. What does not suit
+(a small shape, a far tail) is solved for alone.
+
+References
+----------
+.. [1] Abramowitz, M., & Stegun, I. A. (1964). Handbook of Mathematical Functions, 26.2.49.
+.. [2] NIST Digital Library of Mathematical Functions, 8.17(v). https://dlmf.nist.gov/8.17.v
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from dotwin.mechanisms.kernels.elementary import SMALLEST, exp, log, normal_score
+from dotwin.mechanisms.kernels.gammas import (
+    beta_density,
+    beta_logit,
+    order_six,
+    stirling_rest,
+)
+from dotwin.mechanisms.kernels.lanes import load
+from dotwin.mechanisms.kernels.walks import TILE, tile
+
+__all__ = ["build_beta"]
+
+_LARGEST_SHARE = float(np.nextafter(1.0, 0.0))
+_LEAST_TAIL = 1.4e-11
+_LARGEST_PRECISION = 1e20
+_CLOSE = 5e-3  # a step so short, in units of the density's width, errs by its seventh power
+_MOST_LEVELS = 400.0
+_LEVELS = 4
+_EPS = 2.0**-52
+_ROUNDS = 4
+_LEAST_SHAPE = 0.4  # the expansion of a smaller one is too far off
+
+
+@njit(error_model="numpy")
+def _tails(count: int, a: Any, b: Any, x: Any, y: Any, work: Any) -> None:
+    """Fill in x**a y**b / B(a, b) over the lower tail at x, as ``work[0]``, by a fraction.
+
+    Its convergents A_n / B_n follow from the recurrence of their parts, scaled to B_n = 1 now and
+    then; a lane keeps the first convergent that no longer changes, and NaN if there is none.
+    """
+    value, top, bottom, before = work[0], work[1], work[2], work[3]
+    done = work[4]
+    for i in range(count):
+        away = a[i] * y[i] - b[i] * x[i]
+        value[i] = a[i] * (away + 1.0) / (a[i] + 1.0)
+        top[i], bottom[i] = 1.0, 0.0  # of the convergent before the last, whose bottom is 1
+        before[i] = 1.0 / (a[i] + 1.0)
+        done[i] = 0.0
+    n = 0.0
+    while n < _MOST_LEVELS:
+        going = 0
+        for i in range(count):
+            p, q, s, r = a[i], b[i], x[i], y[i]
+            away = p * r - q * s
+            high, low = value[i], 1.0
+            high0, low0 = top[i], bottom[i]
+            inverse = before[i]
+            m = n
+            for _ in range(_LEVELS):
+                m += 1.0
+                part = (q - m) * s * m * inverse
+                over = (p + m - 1.0) * (p + q + m - 1.0) * inverse * part * s
+                inverse = 1.0 / (p + 2.0 * m + 1.0)
+                under = m + part + (p + m) * (away + 1.0 + m * (1.0 + r)) * inverse
+                high0, high = high, under * high + over * high0
+                low0, low = low, under * low + over * low0
+            scale = 1.0 / low
+            fresh = high * scale
+            old = value[i]
+            still = done[i] == 0.0
+            value[i] = fresh if still else old
+            top[i], bottom[i] = high0 * scale, low0 * scale
+            before[i] = inverse
+            arrived = math.fabs(fresh - old) <= _EPS * math.fabs(fresh)
+            done[i] = 1.0 if arrived else done[i]
+        n += _LEVELS
+        for i in range(count):
+            going += 1 if done[i] == 0.0 else 0
+        if going == 0:
+            return
+    for i in range(count):
+        value[i] = value[i] if done[i] == 1.0 else math.nan
+
+
+@njit(error_model="numpy", forceinline=True)
+def _log_gamma_cumulants(a: float) -> tuple[float, float, float, float, float]:
+    """Return the first five cumulants of log X, for X gamma with shape a, to about 7 digits."""
+    r0, r1, r2, r3 = 1.0 / a, 1.0 / (a + 1.0), 1.0 / (a + 2.0), 1.0 / (a + 3.0)
+    s0, s1, s2, s3 = r0 * r0, r1 * r1, r2 * r2, r3 * r3
+    x = a + 4.0
+    w = 1.0 / x
+    q = w * w
+    first = log(x) - 0.5 * w - q * (1.0 / 12.0 - q * (1.0 / 120.0 - q * (1.0 / 252.0)))
+    first -= r0 + r1 + r2 + r3
+    second = w + 0.5 * q + q * w * (1.0 / 6.0 - q * (1.0 / 30.0 - q * (1.0 / 42.0)))
+    second += s0 + s1 + s2 + s3
+    third = -q - q * w - q * q * (0.5 - q * (1.0 / 6.0 - q * (1.0 / 6.0)))
+    third -= 2.0 * (s0 * r0 + s1 * r1 + s2 * r2 + s3 * r3)
+    fourth = q * w * (2.0 + w * (3.0 + w * (2.0 - q * (1.0 - q * (4.0 / 3.0)))))
+    fourth += 6.0 * (s0 * s0 + s1 * s1 + s2 * s2 + s3 * s3)
+    fifth = -q * q * (6.0 + w * (12.0 + w * (10.0 - q * 7.0)))
+    fifth -= 24.0 * (s0 * s0 * r0 + s1 * s1 * r1 + s2 * s2 * r2 + s3 * s3 * r3)
+    return first, second, third, fourth, fifth
+
+
+@njit(error_model="numpy", forceinline=True)
+def _guess(a: float, b: float, z: float) -> float:
+    """Return about the logit of a beta value: a difference of logs of gamma values."""
+    a1, a2, a3, a4, a5 = _log_gamma_cumulants(a)
+    b1, b2, b3, b4, b5 = _log_gamma_cumulants(b)
+    scale = 1.0 / (a2 + b2)
+    sd = math.sqrt(a2 + b2)
+    g1 = (a3 - b3) * scale / sd
+    g2 = (a4 + b4) * scale * scale
+    g3 = (a5 - b5) * scale * scale / sd
+    z2 = z * z
+    h2 = z2 - 1.0
+    h3 = z * (z2 - 3.0)
+    h4 = z2 * (z2 - 6.0) + 3.0
+    x = z + g1 * h2 * (1.0 / 6.0) + g2 * h3 * (1.0 / 24.0) - g1 * g1 * (2.0 * h3 + z) * (1.0 / 36.0)
+    x += g3 * h4 * (1.0 / 120.0) - g1 * g2 * (h4 + h2) * (1.0 / 24.0)
+    x += g1 * g1 * g1 * (12.0 * h4 + 19.0 * h2) * (1.0 / 324.0)
+    return a1 - b1 + sd * x
+
+
+def build_beta(version: int) -> Any:
+    """Compile the quantile of a beta value with mean expit(eta) and a precision."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def fill_beta(v: Any, eta: Any, precision: Any, out: Any) -> None:
+        assert version >= 0
+        raw, space, work = tile(4), tile(12), tile(5)
+        noise, logit, place = raw[0], raw[1], np.empty(TILE, np.int64)
+        u, a, b, rest, t = space[0], space[1], space[2], space[3], space[4]
+        x, y, density, step, done = space[5], space[6], space[7], space[8], space[9]
+        first_shape, other_shape, away = space[10], space[11], raw[2]
+        for row in range(out.shape[0]):
+            for first in range(0, out.shape[1], TILE):
+                count = min(TILE, out.shape[1] - first)
+                target = out[row, first : first + count]
+                load(v, row, first, count, noise)
+                load(eta, row, first, count, logit)
+                load(precision, row, first, count, raw[2])
+                for i in range(count):
+                    # the smaller of share and rest is solved for: its series is short
+                    kappa, flip = raw[2, i], logit[i] > 0.0
+                    e = exp(-math.fabs(logit[i]))
+                    q = kappa / (1.0 + e)
+                    p = q * e
+                    u[i] = -noise[i] if flip else noise[i]
+                    a[i], b[i] = p, q
+                    rest[i] = stirling_rest(kappa) - stirling_rest(p) - stirling_rest(q)
+                    t[i] = _guess(p, q, normal_score(u[i]))
+                common = 0
+                for i in range(count):
+                    suits = math.fabs(u[i]) >= _LEAST_TAIL and a[i] > _LEAST_SHAPE
+                    suits = suits and a[i] + b[i] < _LARGEST_PRECISION
+                    common += 1 if suits and math.fabs(t[i]) < 100.0 else 0
+                waiting = 0
+                if common == count:
+                    # nobody stands apart: the lanes stay where they are
+                    waiting = count
+                    for i in range(count):
+                        place[i] = i
+                for i in range(0 if common == count else count):
+                    m = math.fabs(u[i])
+                    usual = m >= _LEAST_TAIL and a[i] + b[i] < _LARGEST_PRECISION
+                    if not (a[i] > 0.0 and b[i] > 0.0 and b[i] < math.inf) or m != m:
+                        raw[3, i] = math.nan
+                    elif usual and a[i] > _LEAST_SHAPE and math.fabs(t[i]) < 100.0:
+                        for k in range(5):
+                            space[k, waiting] = space[k, i]
+                        place[waiting] = i
+                        waiting += 1
+                    else:
+                        raw[3, i] = _alone(u[i], a[i], b[i])
+                for _ in range(_ROUNDS):
+                    if waiting == 0:
+                        break
+                    for i in range(waiting):
+                        e = exp(-math.fabs(t[i]))
+                        near, far = e / (1.0 + e), 1.0 / (1.0 + e)
+                        below = near if t[i] < 0.0 else far
+                        above = far if t[i] < 0.0 else near
+                        density[i] = beta_density(a[i], b[i], below, above, rest[i])
+                        away[i] = a[i] * above - b[i] * below
+                        # the tail on the side of the mean where x lies: its fraction is short
+                        right = away[i] < 0.0
+                        first_shape[i] = b[i] if right else a[i]
+                        other_shape[i] = a[i] if right else b[i]
+                        x[i] = above if right else below
+                        y[i] = below if right else above
+                    _tails(waiting, first_shape, other_shape, x, y, work)
+                    for i in range(waiting):
+                        here = density[i] / work[0, i]
+                        right, down = away[i] < 0.0, u[i] > 0.0
+                        m = math.fabs(u[i])
+                        wanted = m if right != down else 1.0 - m
+                        gap = here - wanted if right else wanted - here
+                        delta = gap / density[i]
+                        n, s = a[i] + b[i], x[i] * y[i]
+                        difference = x[i] - y[i] if right else y[i] - x[i]
+                        h1 = away[i]
+                        step[i] = order_six(
+                            delta,
+                            h1,
+                            -n * s,
+                            -n * s * difference,
+                            -n * s * (1.0 - 6.0 * s),
+                            -n * s * difference * (1.0 - 12.0 * s),
+                        )
+                        width = math.fabs(h1) + math.sqrt(n * s)
+                        size = math.fabs(delta) * width
+                        # 1: arrived; 0: another round; -1: too far for a series
+                        lost = 0.0 if size < 0.3 else -1.0
+                        done[i] = 1.0 if size < _CLOSE else lost
+                    arrived = 0
+                    for i in range(waiting):
+                        arrived += 1 if done[i] == 1.0 else 0
+                    if arrived == count:
+                        for i in range(count):
+                            raw[3, i] = t[i] + step[i]
+                        waiting = 0
+                    kept = 0
+                    for i in range(waiting):
+                        if done[i] == 1.0:
+                            raw[3, place[i]] = t[i] + step[i]
+                        elif done[i] == 0.0:
+                            for k in range(4):
+                                space[k, kept] = space[k, i]
+                            t[kept] = t[i] + step[i]
+                            place[kept] = place[i]
+                            kept += 1
+                        else:
+                            raw[3, place[i]] = _alone(u[i], a[i], b[i])
+                    waiting = kept
+                for i in range(waiting):
+                    raw[3, place[i]] = _alone(u[i], a[i], b[i])
+                for i in range(count):
+                    up = exp(-raw[3, i] if logit[i] <= 0.0 else raw[3, i])
+                    share = 1.0 / (1.0 + up)
+                    share = SMALLEST if share < SMALLEST else share
+                    target[i] = _LARGEST_SHARE if share > _LARGEST_SHARE else share
+
+    return fill_beta
+
+
+@njit(error_model="numpy")
+def _alone(v: float, a: float, b: float) -> float:
+    """Solve for one logit."""
+    m = max(math.fabs(v), SMALLEST)
+    # from the power law of the tail that is named, or from the middle
+    log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    middle = math.log(a / b)
+    if v > 0.0:
+        start = min((math.log(m) + math.log(a) + log_beta) / a, middle)
+        return beta_logit(m, 1.0 - m, a, b, start)
+    start = max(-(math.log(m) + math.log(b) + log_beta) / b, middle)
+    return beta_logit(1.0 - m, m, a, b, start)

@@ -1,0 +1,66 @@
+"""Compiled exponential and logarithms of whole arrays."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import njit
+
+from dotwin.mechanisms.kernels.elementary import SMALLEST, exp, log, log1p
+
+__all__ = ["build_exp", "build_log", "build_log1p"]
+
+
+def build_exp(version: int) -> Any:
+    """Compile the exponential."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def fill_exp(x: Any, out: Any) -> None:
+        assert version >= 0
+        beyond = 0
+        for i in range(x.size):
+            out[i] = exp(x[i])
+            beyond += 1 if math.fabs(x[i]) > 700.0 else 0
+        if beyond > 0:
+            for i in range(x.size):
+                if math.fabs(x[i]) > 700.0:
+                    out[i] = math.exp(x[i])
+
+    return fill_exp
+
+
+def build_log(version: int) -> Any:
+    """Compile the logarithm."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def fill_log(x: Any, out: Any) -> None:
+        assert version >= 0
+        beyond = 0
+        for i in range(x.size):
+            out[i] = log(x[i])
+            beyond += 0 if x[i] >= SMALLEST and x[i] < math.inf else 1
+        if beyond > 0:
+            for i in range(x.size):
+                if not (x[i] >= SMALLEST and x[i] < math.inf):
+                    out[i] = math.log(x[i])
+
+    return fill_log
+
+
+def build_log1p(version: int) -> Any:
+    """Compile the logarithm of one and a number."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def fill_log1p(x: Any, out: Any) -> None:
+        assert version >= 0
+        beyond = 0
+        for i in range(x.size):
+            out[i] = log1p(x[i])
+            beyond += 0 if x[i] > -1.0 and x[i] < 1e300 else 1
+        if beyond > 0:
+            for i in range(x.size):
+                if not (x[i] > -1.0 and x[i] < 1e300):
+                    out[i] = math.log1p(x[i])
+
+    return fill_log1p

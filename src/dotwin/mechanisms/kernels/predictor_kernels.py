@@ -1,0 +1,83 @@
+"""Compiled sums of a linear predictor: the effects of groups, and causes times coefficients."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import njit
+
+__all__ = ["build_add_column", "build_add_effects", "build_hold"]
+
+
+def build_add_effects(version: int) -> Any:
+    """Compile the sum of a predictor (draw, unit) and the effects of the units' groups."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def add_effects(effects: Any, codes: Any, out: Any) -> None:
+        assert version >= 0
+        for d in range(out.shape[0]):
+            for u in range(out.shape[1]):
+                out[d, u] += effects[d, codes[u]]
+
+    return add_effects
+
+
+def build_add_column(version: int) -> Any:
+    """Compile the sum of a predictor (draw, unit) and a column times its coefficient.
+
+    The column is a line in x, less the unit's mean where there is one. The coefficient of a unit is
+    that of all plus that of its group. An axis of x that has length one repeats.
+    """
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def add_column(
+        coefficient: Any,
+        by_group: Any,
+        codes: Any,
+        x: Any,
+        centre: float,
+        sd: float,
+        factor: float,
+        mean: Any,
+        out: Any,
+    ) -> None:
+        assert version >= 0
+        varying, single, within = by_group.shape[1] > 0, x.shape[1] == 1, mean.size > 0
+        for d in range(out.shape[0]):
+            slope = coefficient[d]
+            row = d if x.shape[0] > 1 else 0
+            if varying:
+                for u in range(out.shape[1]):
+                    column = (x[row, 0 if single else u] - centre) / sd
+                    column -= mean[u] if within else 0.0
+                    out[d, u] += (slope + by_group[d, codes[u]]) * (factor * column)
+            elif single:
+                column = (x[row, 0] - centre) / sd
+                for u in range(out.shape[1]):
+                    less = mean[u] if within else 0.0
+                    out[d, u] += slope * (factor * (column - less))
+            elif within:
+                for u in range(out.shape[1]):
+                    out[d, u] += slope * (factor * ((x[row, u] - centre) / sd - mean[u]))
+            else:
+                for u in range(out.shape[1]):
+                    out[d, u] += slope * (factor * ((x[row, u] - centre) / sd))
+
+    return add_column
+
+
+def build_hold(version: int) -> Any:
+    """Compile the bounds of a predictor: above the upper one it is held there, or is missing."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def hold(eta: Any, low: float, high: float, held: bool, out: Any) -> None:
+        assert version >= 0
+        above = high if held else math.nan
+        for d in range(out.shape[0]):
+            for u in range(out.shape[1]):
+                x = eta[d, u]
+                x = low if x < low else x
+                out[d, u] = above if x > high else x
+
+    return hold
