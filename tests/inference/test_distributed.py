@@ -41,8 +41,8 @@ class DyingOnce:
     marker: Path
     name: str = "nuts"
 
-    def accepts(self, component: Component) -> bool:
-        return NutsEngine().accepts(component)
+    def refusal(self, component: Component) -> str | None:
+        return NutsEngine().refusal(component)
 
     def sample(self, component: Component, settings: Settings, progress: Progress) -> Draws:
         try:

@@ -270,7 +270,7 @@ def _how(fit: Fit, name: str, engine: str) -> str:
     """Say which engine made a component's draws, and what vouches for them."""
     certificate, declined = fit.certificates.get(name), fit.declined.get(name, "")
     if certificate is not None:
-        return f"{engine}, {certificate}"
+        return f"{engine}: {str(certificate).removeprefix('certified: ')}"
     return f"{engine}, because without sampling: {declined}" if declined else engine
 
 

@@ -127,7 +127,7 @@ def _truth(e: Expr, env: Environment, ops: Any) -> Any:
 
 def _divide(ops: Any, a: Any, b: Any) -> Any:
     """Divide as arrays do, which also holds for two plain numbers; PyTensor has its own name."""
-    return np.true_divide(a, b) if ops is np else ops.true_div(a, b)
+    return ops.true_div(a, b) if hasattr(ops, "true_div") else np.true_divide(a, b)
 
 
 def _apply(e: Call, env: Environment, ops: Any) -> Any:
