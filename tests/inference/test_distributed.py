@@ -77,7 +77,17 @@ class Failing(DyingOnce):
 def fitted(twin: Twin, panel: Panel, **options: Any) -> Fit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return fit(twin, panel, draws=40, tune=60, chains=2, seed=3, progress=False, **options)
+        return fit(
+            twin,
+            panel,
+            draws=40,
+            tune=60,
+            chains=2,
+            seed=3,
+            engine="nuts",
+            progress=False,
+            **options,
+        )
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from mpmath import mp, mpf
-from scipy import special
+from scipy import special, stats
 
 from dotwin.mechanisms import quantiles
 from dotwin.mechanisms.kernels import elementary
@@ -353,3 +353,26 @@ def test_the_version_of_the_kernels_follows_every_source(tmp_path, monkeypatch):
     assert before == compiled._version.__wrapped__()
     (tmp_path / "b.py").write_text("x = 2\n")
     assert before != compiled._version.__wrapped__()
+
+
+def test_a_walk_that_is_too_long_ends_in_a_search():
+    mean = 1400.0
+    for size in (0.001, 0.01, 0.1, 1.0):
+        for v in (-2e-4, -1e-3, -0.01):
+            found = quantiles.negative_binomial(v, np.log(mean), size)
+            assert found == stats.nbinom.isf(-v, size, size / (size + mean))
+    share = 1.0 / (1.0 + np.exp(2.0))
+    for n in (100_000, 300_000):
+        for v in (0.3, -0.3, 0.01, -0.01):
+            judge = stats.betabinom(n, 5.0 * share, 5.0 * (1.0 - share))
+            expected = judge.ppf(v) if v > 0 else judge.isf(-v)
+            assert quantiles.beta_binomial(v, float(n), -2.0, 5.0) == expected
+
+
+def test_counts_of_exploded_draws_take_no_time_and_lie_where_they_should():
+    v = np.random.default_rng(0).uniform(-0.5, 0.5, 2000)
+    found = quantiles.poisson(v, np.full(v.size, np.log(1e15)))
+    score = np.where(v > 0, stats.norm.ppf(np.abs(v)), stats.norm.isf(np.abs(v)))
+    np.testing.assert_allclose((found - 1e15) / np.sqrt(1e15), score, atol=1e-6)
+    many = quantiles.beta_binomial(v, np.full(v.size, 1e12), -2.0, 5.0)
+    np.testing.assert_allclose(many / 1e12, quantiles.beta(v, -2.0, 5.0), rtol=1e-6, atol=1e-12)

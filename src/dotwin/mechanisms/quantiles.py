@@ -30,6 +30,9 @@ __all__ = [
 
 type FloatArray = NDArray[np.float64]
 
+#: Exact tails of a beta-binomial of more trials take too long: milliseconds each.
+_MOST_TRIALS = 2.0**20
+
 _GAMMA_WIDTH, _STUDENT_WIDTH = 120, 60
 _NO_TABLE = np.empty((1, 0))
 
@@ -96,8 +99,17 @@ def binomial(v: ArrayLike, trials: ArrayLike, eta: ArrayLike) -> FloatArray:
 def beta_binomial(
     v: ArrayLike, trials: ArrayLike, eta: ArrayLike, precision: ArrayLike
 ) -> FloatArray:
-    """Return beta-binomial counts whose share has mean expit(eta)."""
-    return _filled("beta_binomial", v, trials, eta, precision)
+    """Return beta-binomial counts whose share has mean expit(eta).
+
+    Of more trials than can be walked through, the count is the whole part of the beta's share of
+    them, which differs from the exact one by about one in as many.
+    """
+    n = np.asarray(trials, dtype=float)
+    many = n > _MOST_TRIALS
+    counts = _filled("beta_binomial", v, np.where(many, 0.0, n), eta, precision)
+    if not many.any():
+        return counts
+    return np.where(many, np.floor(n * beta(v, eta, precision)), counts)
 
 
 def ordinal(v: ArrayLike, eta: ArrayLike, cutpoints: FloatArray) -> FloatArray:

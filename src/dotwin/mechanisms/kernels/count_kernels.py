@@ -22,7 +22,13 @@ from dotwin.mechanisms.kernels.lattice import (
     cornish_fisher,
     search,
 )
-from dotwin.mechanisms.kernels.walks import TILE, tile, walk_beta_binomial, walk_panjer
+from dotwin.mechanisms.kernels.walks import (
+    TILE,
+    TOO_LONG,
+    tile,
+    walk_beta_binomial,
+    walk_panjer,
+)
 
 __all__ = ["build_beta_binomial", "build_binomial", "build_negative_binomial", "build_poisson"]
 
@@ -150,6 +156,15 @@ def build_poisson(version: int) -> Any:
     return fill_poisson
 
 
+@njit(error_model="numpy")
+def _finish_negative_binomial(count: int, raw: Any, target: Any) -> None:
+    """Search for the counts of lanes whose walk was too long."""
+    for i in range(count):
+        if target[i] == TOO_LONG:
+            mean, size = raw[1, i], raw[2, i]
+            target[i] = search(raw[0, i], mean, math.inf, NEGATIVE_BINOMIAL, mean, size, 0.0)
+
+
 def build_negative_binomial(version: int) -> Any:
     """Compile the quantile of a negative binomial count with mean exp(eta)."""
 
@@ -185,6 +200,7 @@ def build_negative_binomial(version: int) -> Any:
                         space[3, i] = (size - 1.0) * share
                         place[i] = i
                     walk_panjer(count, space, place, target)
+                    _finish_negative_binomial(count, raw, target)
                     continue
                 walking, waiting = 0, 0
                 for i in range(count):
@@ -226,6 +242,7 @@ def build_negative_binomial(version: int) -> Any:
                     wide[8, i] = mean
                     wide[10, i] = 0.0
                 _settle(waiting, wide, other, target, NEGATIVE_BINOMIAL)
+                _finish_negative_binomial(count, raw, target)
 
     return fill_negative_binomial
 
@@ -383,6 +400,10 @@ def build_beta_binomial(version: int) -> Any:
                 walk_beta_binomial(walking, space, place, rare)
                 for i in range(count):
                     n = raw[1, i]
+                    if rare[i] == TOO_LONG:
+                        a, b = raw[2, i], raw[4, i]
+                        mean = n * a / (a + b)
+                        rare[i] = search(raw[0, i], mean, n, BETA_BINOMIAL, n, a, b)
                     y = n if rare[i] > n else rare[i]
                     z = n - y
                     target[i] = z if raw[5, i] > 0.0 else y

@@ -40,6 +40,8 @@ __all__ = [
 POISSON, BINOMIAL, NEGATIVE_BINOMIAL, BETA_BINOMIAL = 0, 1, 2, 3
 _EPS = 2.0**-53
 _LARGEST_COUNT = 2.0**53
+#: From here exact tails take millions of terms and tell neighbours apart by rounding alone.
+_TOLD_APART = 1e12
 
 
 @njit(error_model="numpy", forceinline=True)
@@ -95,7 +97,8 @@ def cornish_fisher(
     skewed = math.fabs(g1)
     skewed = skewed * skewed * skewed * skewed * skewed
     error = sd * (4.0 * math.fabs(fourth) + 0.02 * skewed * (1.0 + z2 * z2 * z2))
-    error += 8.0 * _EPS * mean
+    if mean < _TOLD_APART:
+        error += 8.0 * _EPS * mean
     return math.ceil(edge), math.fabs(edge - nearest) - error
 
 

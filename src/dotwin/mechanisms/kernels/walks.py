@@ -21,10 +21,12 @@ from numba import njit
 
 from dotwin.mechanisms.kernels.elementary import fma
 
-__all__ = ["TILE", "tile", "walk_beta_binomial", "walk_panjer"]
+__all__ = ["TILE", "TOO_LONG", "tile", "walk_beta_binomial", "walk_panjer"]
 
 TILE = 256
 _LONGEST_WALK = 65_536
+#: Stands for the count of a lane that walks longer; it has to be searched for.
+TOO_LONG = -1.0
 _FEW = 6  # lanes close up when a sixth is left: moving them costs as much as several steps
 
 
@@ -47,7 +49,7 @@ def walk_panjer(count: int, space: Any, place: Any, found: Any) -> None:
     place : int array (TILE,)
         Where each lane's result goes.
     found : array
-        Takes the counts; -1 for a lane that walks too long.
+        Takes the counts, or `TOO_LONG`.
     """
     u, p, a, b, total, tally = space[0], space[1], space[2], space[3], space[4], space[5]
     for i in range(count):
@@ -101,7 +103,7 @@ def _close_up(count: int, k: float, space: Any, place: Any, found: Any) -> int:
     for i in range(count):
         if total[i] < u[i]:
             if k >= _LONGEST_WALK:
-                found[place[i]] = -1.0
+                found[place[i]] = TOO_LONG
                 continue
             for row in range(space.shape[0]):
                 space[row, kept] = space[row, i]
