@@ -97,8 +97,9 @@ def cornish_fisher(
     skewed = math.fabs(g1)
     skewed = skewed * skewed * skewed * skewed * skewed
     error = sd * (4.0 * math.fabs(fourth) + 0.02 * skewed * (1.0 + z2 * z2 * z2))
-    if mean < _TOLD_APART:
-        error += 8.0 * _EPS * mean
+    if mean >= _TOLD_APART:
+        return math.ceil(edge), 0.25 - error
+    error += 8.0 * _EPS * mean
     return math.ceil(edge), math.fabs(edge - nearest) - error
 
 
