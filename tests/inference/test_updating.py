@@ -385,3 +385,26 @@ def test_a_category_without_a_coefficient_is_refused(table: pd.DataFrame) -> Non
     known = known_values(twin, read_panel(whole[~last], twin), 1)
     with pytest.raises(DataError, match="owner has the category 'council'"):
         known.update(read_panel(whole, twin), seed=1)
+
+
+def test_draws_that_no_chain_made_keep_a_certificate_that_their_weights_limit(
+    small_twin: Twin, small_panel: Panel
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        earlier = fit(
+            small_twin,
+            small_panel.select(periods=slice(0, 9)),
+            draws=1000,
+            chains=2,
+            seed=1,
+            progress=False,
+        )
+        later = earlier.update(small_panel, seed=2, progress=False)
+    ways = later.notes["updates"]
+    weighted = [name for name in earlier.certificates if ways[name].way == "re-weighted"]
+    assert weighted
+    for name in weighted:
+        before, after = earlier.certificates[name], later.certificates[name]
+        assert after.importance_ess == min(before.importance_ess, ways[name].ess)
+        assert after.k_hat == max(before.k_hat, ways[name].khat)
