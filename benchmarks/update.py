@@ -26,7 +26,8 @@ from dotwin.errors import ConvergenceWarning
 from dotwin.inference.changes import kept_constants
 from dotwin.inference.components import components_of
 from dotwin.inference.engine import Settings
-from dotwin.inference.fit import Fit, _engines
+from dotwin.inference.fit import Fit
+from dotwin.inference.fitting import engines_named
 from dotwin.inference.schedule import run
 from dotwin.panel import Panel
 
@@ -92,7 +93,7 @@ def main() -> None:
     components = components_of(twin, whole, earlier.designs, constants)
     settings = Settings(options.draws, 1000, 4, 9)
     began = time.process_time()
-    drawn = run(components, _engines(options.engine), settings, cache=None, progress=False)
+    drawn = run(components, engines_named(options.engine), settings, cache=None, progress=False)
     refit_seconds = time.process_time() - began
     result = {
         "model": MODEL,

@@ -117,8 +117,8 @@ def test_a_worker_lost_in_the_middle_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     marker = tmp_path / "happened"
-    module = importlib.import_module("dotwin.inference.fit")
-    monkeypatch.setattr(module, "_engines", lambda name: [engine(marker)])
+    module = importlib.import_module("dotwin.inference.fitting")
+    monkeypatch.setattr(module, "engines_named", lambda name: [engine(marker)])
     assert same_draws(fitted(small_twin, small_panel, client=client), alone)
     assert marker.exists()
 
@@ -131,8 +131,8 @@ def test_an_error_of_the_model_is_told_and_not_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     marker = tmp_path / "calls"
-    module = importlib.import_module("dotwin.inference.fit")
-    monkeypatch.setattr(module, "_engines", lambda name: [Failing(marker)])
+    module = importlib.import_module("dotwin.inference.fitting")
+    monkeypatch.setattr(module, "engines_named", lambda name: [Failing(marker)])
     with pytest.raises(ValueError, match="no draws of"):
         fitted(small_twin, small_panel, client=client)
     calls = marker.read_text(encoding="utf-8").split()

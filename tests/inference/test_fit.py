@@ -331,7 +331,7 @@ def test_a_missing_mechanism_is_named(small_fit: Fit) -> None:
 
 
 def test_panels_of_other_structure_keep_the_scales_of_the_first_fit(small_fit: Fit) -> None:
-    from dotwin.inference.fit import refit
+    from dotwin.inference.fitting import refit
 
     part = small_fit.panel.select(periods=slice(0, 7))
     again = refit(small_fit, part, draws=30, tune=30, chains=1, seed=1)

@@ -1,8 +1,7 @@
-"""Fit a twin to a panel: the posterior of every mechanism."""
+"""A fit: the posterior of every mechanism of a twin, and what it can be asked."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dotwin.errors import DataError, SpecificationError, nearest
+from dotwin.errors import SpecificationError, nearest
 from dotwin.inference.components import components_of
-from dotwin.inference.engine import Component, Draws, Engine, Settings
-from dotwin.inference.schedule import run
+from dotwin.inference.engine import Component, Draws, Settings
+from dotwin.inference.questions import Questions
 from dotwin.mechanisms.design import Design, build_design
 from dotwin.mechanisms.equation import structure_of
 from dotwin.mechanisms.parameters import Parameter, parameters
@@ -30,15 +29,10 @@ if TYPE_CHECKING:
     from dotwin.inference.diagnosis import Diagnosis
     from dotwin.panel import Panel
     from dotwin.spec.twin import Twin
-    from dotwin.worlds.backtest import Backtest
 
-__all__ = ["ENGINES", "Fit", "ParameterDraws", "fit", "refit"]
+__all__ = ["Fit", "ParameterDraws", "assemble"]
 
 Floats = NDArray[np.float64]
-
-#: Engines by name; 'auto' takes the fastest that knows all that a component needs, and whose
-#: certificate holds.
-ENGINES = ("auto", "deterministic", "nuts", "pymc")
 
 #: What evaluates the rows in a PyMC model.
 KERNELS = ("pymc", "fused")
@@ -65,7 +59,7 @@ class ParameterDraws:
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class Fit(Questions):
     """The posterior of every mechanism of a twin, with what is needed to use it.
 
     Made by `fit`; read from disk by `load_fit`.
@@ -240,42 +234,6 @@ class Fit:
 
         return log_likelihood_tree(self, indicator, leave_out)
 
-    def backtest(
-        self,
-        *,
-        origins: int = 4,
-        horizon: int = 3,
-        draws: int = 500,
-        client: Client | None = None,
-        progress: bool = True,
-    ) -> Backtest:
-        """Refit on shortened panels and score forecasts against what then happened.
-
-        Parameters
-        ----------
-        origins : int
-            How many last periods to forecast from.
-        horizon : int
-            How many periods ahead, at most.
-        draws : int
-            Simulated draws per forecast.
-        client : dask.distributed.Client, optional
-            Whose workers fit all shortened panels side by side.
-        progress : bool
-
-        Returns
-        -------
-        Backtest
-            Log score, CRPS, PIT and coverage by indicator and horizon, beside each unit's own
-            history and persistence.
-        """
-        module = importlib.import_module("dotwin.worlds.backtest")
-        result: Backtest = module.backtest(
-            self, origins=origins, horizon=horizon, draws=draws, client=client, progress=progress
-        )
-        self.notes["backtest"] = result
-        return result
-
     def update(
         self, panel: Panel, *, seed: int, client: Client | None = None, progress: bool = True
     ) -> Fit:
@@ -313,12 +271,13 @@ class Fit:
         import warnings
 
         from dotwin.errors import ConvergenceWarning
+        from dotwin.inference.fitting import engines_like
         from dotwin.inference.updating import updated
 
         found = updated(
-            self, panel, _engines_like(self), seed=seed, client=client, progress=progress
+            self, panel, engines_like(self), seed=seed, client=client, progress=progress
         )
-        result = _assemble(
+        result = assemble(
             self.twin, panel, found.components, found.draws, found.settings, self.engine
         )
         result.notes["updates"] = found.verdicts
@@ -326,36 +285,6 @@ class Fit:
         if not diagnosis.converged:
             warnings.warn(diagnosis.sentence, ConvergenceWarning, stacklevel=2)
         return result
-
-    def simulate(
-        self,
-        *,
-        periods: int | None = None,
-        scenarios: Any = (),
-        seed: int,
-        draws: int = 500,
-        panel: Panel | None = None,
-        inputs: pd.DataFrame | None = None,
-        new_groups: str | None = None,
-        carry_forward: int = 0,
-        assume: str | Sequence[str] = (),
-        out: str | Path | None = None,
-    ) -> Any:
-        """Simulate the future with and without scenarios; see `dotwin.worlds.simulate`."""
-        module = importlib.import_module("dotwin.worlds")
-        return module.simulate(
-            self,
-            periods=periods,
-            scenarios=scenarios,
-            seed=seed,
-            draws=draws,
-            panel=panel,
-            inputs=inputs,
-            new_groups=new_groups,
-            carry_forward=carry_forward,
-            assume=assume,
-            out=out,
-        )
 
     def pymc_model(self, indicator: str, *, kernel: str = "pymc") -> pm.Model:
         """Return the PyMC model of the component that an indicator's mechanism belongs to.
@@ -463,122 +392,7 @@ class Fit:
         settings = Settings(count, 0, 1, 0)
         draws = Draws(arrays, {}, "known parameters")
         component = Component(tuple(designs.values()))
-        return _assemble(twin, panel, [component], [draws], settings, "auto")
-
-
-def fit(
-    twin: Twin,
-    panel: Panel,
-    *,
-    draws: int = 1000,
-    tune: int = 1000,
-    chains: int = 4,
-    seed: int,
-    engine: str = "auto",
-    cache: str | Path | None = None,
-    client: Client | None = None,
-    progress: bool = True,
-) -> Fit:
-    """Fit every mechanism of a twin to a panel.
-
-    Mechanisms that share an unknown are fitted together, all others alone, side by side. Hidden
-    causes are left out of the fit: forecasts without intervention remain valid, and the licence of
-    every contrast says what is lost.
-
-    Parameters
-    ----------
-    twin : Twin
-    panel : Panel
-    draws, tune : int
-        Kept and discarded draws of each chain.
-    chains : int
-    seed : int
-    engine : {'auto', 'deterministic', 'nuts', 'pymc'}
-        'auto' takes for each mechanism the deterministic engine where its certificate holds, else
-        NUTS on the compiled log density, else NUTS on a PyMC model.
-    cache : str or Path, optional
-        Folder in which a mechanism's draws are kept under a hash of its specification and data:
-        change one mechanism and only that one is fitted anew.
-    client : dask.distributed.Client, optional
-        Whose workers fit the mechanisms; the cores of this machine unless given. The draws are the
-        same. Needs ``pip install dotwin[distributed]``.
-    progress : bool
-
-    Returns
-    -------
-    Fit
-
-    Raises
-    ------
-    DataError
-        When a mechanism has no row that it can use, or a cause never changes.
-    CertificateError
-        When ``engine='deterministic'`` and it cannot vouch for some mechanisms; it names them and
-        the reasons.
-    """
-    import warnings
-
-    from dotwin.errors import ConvergenceWarning
-
-    if engine not in ENGINES:
-        raise SpecificationError(f"there is no engine '{engine}'. {nearest(engine, ENGINES)}")
-    if not twin.stochastic:
-        raise DataError("the twin has no indicator with a family, so there is nothing to fit.")
-    settings = Settings(draws, tune, chains, seed)
-    components = components_of(twin, panel)
-    folder = Path(cache) if cache is not None else None
-    results = run(
-        components, _engines(engine), settings, cache=folder, progress=progress, client=client
-    )
-    result = _assemble(twin, panel, components, results, settings, engine)
-    diagnosis = result.diagnose()
-    if not diagnosis.converged:
-        warnings.warn(diagnosis.sentence, ConvergenceWarning, stacklevel=2)
-    return result
-
-
-def refit(
-    earlier: Fit,
-    panel: Panel,
-    *,
-    draws: int,
-    tune: int,
-    chains: int,
-    seed: int,
-    client: Client | None = None,
-    progress: bool = False,
-) -> Fit:
-    """Fit a twin to another panel at the reference scales of an earlier fit.
-
-    Parameters mean the same in both fits, and the engine is the same. Nothing is warned of: ask
-    the result's `diagnose`.
-
-    Parameters
-    ----------
-    earlier : Fit
-    panel : Panel
-    draws, tune, chains : int
-    seed : int
-    client : dask.distributed.Client, optional
-    progress : bool
-
-    Returns
-    -------
-    Fit
-    """
-    settings = Settings(draws, tune, chains, seed)
-    components = components_of(earlier.twin, panel, earlier.designs)
-    engines = _engines_like(earlier)
-    results = run(components, engines, settings, cache=None, progress=progress, client=client)
-    return _assemble(earlier.twin, panel, components, results, settings, earlier.engine)
-
-
-def _engines_like(earlier: Fit) -> list[Engine]:
-    """Return the engines that a fit was made with.
-
-    Another panel may need a chain where this one did not.
-    """
-    return _engines("auto" if earlier.engine == "deterministic" else earlier.engine)
+        return assemble(twin, panel, [component], [draws], settings, "auto")
 
 
 def _stated(one: Parameter, value: Any) -> Floats:
@@ -606,22 +420,7 @@ def _stated(one: Parameter, value: Any) -> Floats:
     return array
 
 
-def _engines(name: str) -> list[Engine]:
-    from dotwin.inference.pymc_engine import PymcEngine
-
-    if name == "pymc":
-        return [PymcEngine()]
-    from dotwin.inference.deterministic import DeterministicEngine
-    from dotwin.inference.joint import JointEngine
-    from dotwin.inference.nuts import NutsEngine
-
-    if name == "deterministic":
-        return [DeterministicEngine()]
-    samplers: list[Engine] = [NutsEngine(), JointEngine(), PymcEngine()]
-    return samplers if name == "nuts" else [DeterministicEngine(), *samplers]
-
-
-def _assemble(
+def assemble(
     twin: Twin,
     panel: Panel,
     components: Sequence[Component],

@@ -327,7 +327,7 @@ def _refits(
     fit: Fit, panel: Panel, cuts: Sequence[int], client: Client | None
 ) -> Iterator[tuple[int, Fit]]:
     """Refit up to each origin: one after the other here, all at once on a cluster."""
-    from dotwin.inference.fit import refit
+    from dotwin.inference.fitting import refit
 
     def up_to(cut: int) -> Fit:
         return refit(

@@ -19,7 +19,8 @@ from dotwin.inference.deterministic.proposal import build_proposal
 from dotwin.inference.deterministic.search import find_mode, starts_of
 from dotwin.inference.deterministic.solve import marginal_of, solve, weigh
 from dotwin.inference.deterministic.split import problems_of
-from dotwin.inference.fit import Fit, fit
+from dotwin.inference.fit import Fit
+from dotwin.inference.fitting import fit
 from dotwin.inference.storage import load_fit
 from dotwin.mechanisms.design import build_design
 from dotwin.panel import Panel, read_panel

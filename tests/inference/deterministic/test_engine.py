@@ -13,7 +13,8 @@ from scipy import stats
 from dotwin.inference.deterministic import DeterministicEngine
 from dotwin.inference.deterministic.split import problems_of, refusal
 from dotwin.inference.engine import Component, Draws, Settings
-from dotwin.inference.fit import Fit, fit
+from dotwin.inference.fit import Fit
+from dotwin.inference.fitting import fit
 from dotwin.inference.nuts import NutsEngine
 from dotwin.inference.storage import load_fit
 from dotwin.mechanisms.design import Design, build_design

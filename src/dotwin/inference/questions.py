@@ -1,0 +1,92 @@
+"""The questions that a fit answers with the help of the rooms above this one."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from distributed import Client
+
+    from dotwin.panel import Panel
+    from dotwin.worlds.backtest import Backtest
+
+__all__ = ["Questions"]
+
+
+class Questions:
+    """What a fit can be asked, each question answered in the room that knows how.
+
+    Rooms import downwards only, so each is found by name when it is asked.
+    """
+
+    notes: dict[str, Any]
+
+    def backtest(
+        self,
+        *,
+        origins: int = 4,
+        horizon: int = 3,
+        draws: int = 500,
+        client: Client | None = None,
+        progress: bool = True,
+    ) -> Backtest:
+        """Refit on shortened panels and score forecasts against what then happened.
+
+        Parameters
+        ----------
+        origins : int
+            How many last periods to forecast from.
+        horizon : int
+            How many periods ahead, at most.
+        draws : int
+            Simulated draws per forecast.
+        client : dask.distributed.Client, optional
+            Whose workers fit all shortened panels side by side.
+        progress : bool
+
+        Returns
+        -------
+        Backtest
+            Log score, CRPS, PIT and coverage by indicator and horizon, beside each unit's own
+            history and persistence.
+        """
+        module = importlib.import_module("dotwin.worlds.backtest")
+        result: Backtest = module.backtest(
+            self, origins=origins, horizon=horizon, draws=draws, client=client, progress=progress
+        )
+        self.notes["backtest"] = result
+        return result
+
+    def simulate(
+        self,
+        *,
+        periods: int | None = None,
+        scenarios: Any = (),
+        seed: int,
+        draws: int = 500,
+        panel: Panel | None = None,
+        inputs: pd.DataFrame | None = None,
+        new_groups: str | None = None,
+        carry_forward: int = 0,
+        assume: str | Sequence[str] = (),
+        out: str | Path | None = None,
+    ) -> Any:
+        """Simulate the future with and without scenarios; see `dotwin.worlds.simulate`."""
+        module = importlib.import_module("dotwin.worlds")
+        return module.simulate(
+            self,
+            periods=periods,
+            scenarios=scenarios,
+            seed=seed,
+            draws=draws,
+            panel=panel,
+            inputs=inputs,
+            new_groups=new_groups,
+            carry_forward=carry_forward,
+            assume=assume,
+            out=out,
+        )
