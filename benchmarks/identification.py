@@ -26,10 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dotwin.graph import CausalGraph  # noqa: E402
-from dotwin.graph.causal_graph import Node  # noqa: E402
 from dotwin.graph.estimand import Estimand  # noqa: E402
 from dotwin.graph.general import Hedge, joint_effect  # noqa: E402
 from dotwin.graph.mixed_graph import MixedGraph  # noqa: E402
+from dotwin.graph.separation import Node  # noqa: E402
 from tests.graph.discrete import gap, random_chain, random_graph, random_system  # noqa: E402
 from tests.graph.rivals import AGREE, DIFFER, rival_systems  # noqa: E402
 from tests.graph.test_natural_values import random_panel, truth_of  # noqa: E402

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from dotwin.graph import CausalGraph, node_name
-from dotwin.graph.causal_graph import Node
+from dotwin.graph.separation import Node
 
 
 @dataclass(frozen=True)

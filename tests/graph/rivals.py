@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from dotwin.graph import CausalGraph
-from dotwin.graph.causal_graph import Node
+from dotwin.graph.separation import Node
 from tests.graph.discrete import System, random_system
 
 Answer = Callable[[System], np.ndarray]

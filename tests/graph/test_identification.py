@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from dotwin.errors import SpecificationError
 from dotwin.graph import CausalGraph
-from dotwin.graph.causal_graph import Node
 from dotwin.graph.estimand import Estimand
 from dotwin.graph.general import Hedge, joint_effect
 from dotwin.graph.mixed_graph import MixedGraph
 from dotwin.graph.projection import with_latent
+from dotwin.graph.separation import Node
 from tests.graph.discrete import (
     System,
     gap,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dotwin.errors import SpecificationError
 from dotwin.graph import CausalGraph, licence
-from dotwin.graph.causal_graph import Node
+from dotwin.graph.separation import Node
 from dotwin.spec.twin import Twin
 from tests.graph.test_causal_graph import GRAPHS
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dotwin.errors import SpecificationError
 from dotwin.graph import CausalGraph, Identification, node_name
-from dotwin.graph.causal_graph import Node
+from dotwin.graph.separation import Node
 from tests.graph.discrete import System, gap, random_graph, random_system
 from tests.graph.rivals import AGREE, DIFFER, rival_systems
 from tests.graph.test_causal_graph import graph_of

@@ -1,13 +1,14 @@
 """Causal graphs: separation, the twin's graph through time, assumptions, licence and drawing."""
 
 from dotwin.graph.assumptions import Assumption, Assumptions
-from dotwin.graph.causal_graph import CausalGraph, Node, OpenPath, node_name
+from dotwin.graph.causal_graph import CausalGraph
 from dotwin.graph.draw import Drawing
 from dotwin.graph.estimand import Estimand
 from dotwin.graph.front_door import Instrument
 from dotwin.graph.general import Hedge
 from dotwin.graph.identification import Identification
 from dotwin.graph.licence import IdentificationVerdict, licence
+from dotwin.graph.separation import Node, OpenPath, node_name
 from dotwin.graph.twin_graph import PAST, Arrow, Component, GroupEffect, TwinGraph
 
 __all__ = [

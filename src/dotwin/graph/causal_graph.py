@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from dotwin.errors import SpecificationError, nearest
+from dotwin.graph.separation import Node, Nodes, OpenPath, first_open_path, node_name
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -16,52 +17,6 @@ if TYPE_CHECKING:
     from dotwin.graph.natural_values import Kind
 
 __all__ = ["CausalGraph", "Node", "OpenPath", "node_name"]
-
-#: A variable, or a variable at a period of an unrolled graph.
-type Node = str | tuple[str, int]
-type Nodes = Node | Iterable[Node]
-
-
-def node_name(node: Node) -> str:
-    """Print a node: ``x``, or ``x[3]`` for the variable x at period 3.
-
-    Examples
-    --------
-    >>> node_name(("staff", 3))
-    'staff[3]'
-    """
-    return node if isinstance(node, str) else f"{node[0]}[{node[1]}]"
-
-
-@dataclass(frozen=True)
-class OpenPath:
-    """A path along which two variables are dependent, whatever one does to the other.
-
-    Parameters
-    ----------
-    nodes : tuple of Node
-        From one end to the other.
-    arrows : tuple of {'←', '→'}
-        Between neighbours, one fewer than the nodes.
-
-    Examples
-    --------
-    >>> print(OpenPath(("X", "Z", "Y"), ("←", "→")))
-    X ← Z → Y
-    """
-
-    nodes: tuple[Node, ...]
-    arrows: tuple[str, ...]
-
-    def words(self, names: Mapping[Node, str]) -> str:
-        """Print the path with other names for some of its nodes."""
-        text = names.get(self.nodes[0], node_name(self.nodes[0]))
-        for arrow, node in zip(self.arrows, self.nodes[1:], strict=True):
-            text += f" {arrow} {names.get(node, node_name(node))}"
-        return text
-
-    def __str__(self) -> str:
-        return self.words({})
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -272,43 +227,18 @@ class CausalGraph:
                     f"{names}: a variable stands on one side of the question or is given, not both."
                 )
         into, out_of = frozenset(without_arrows_into), frozenset(without_arrows_out_of)
-
-        def causes(node: Node) -> Iterator[Node]:
-            return (n for n in self._parents[node] if node not in into and n not in out_of)
-
-        def effects(node: Node) -> Iterator[Node]:
-            return (n for n in self._children[node] if node not in out_of and n not in into)
-
-        opened: set[Node] = set(known)  # colliders here let dependence pass
-        upwards = deque(known)
-        known = self._determined_by(known, into)
-        start, goal = start - known, goal - known
-        while upwards:
-            for cause in causes(upwards.popleft()):
-                if cause not in opened:
-                    opened.add(cause)
-                    upwards.append(cause)
-
-        # Arrived 'up' is from an effect (or the start), 'down' is from a cause.
-        came: dict[tuple[Node, str], tuple[Node, str] | None] = {
-            (node, "up"): None for node in self._ordered(start)
-        }
-        queue = deque(came)
-        while queue:
-            state = queue.popleft()
-            node, arrival = state
-            if node in goal:
-                return _trace(state, came)
-            moves: list[tuple[Node, str]] = []
-            if node not in known:
-                moves += [(effect, "down") for effect in effects(node)]
-            if (arrival == "up" and node not in known) or (arrival == "down" and node in opened):
-                moves += [(cause, "up") for cause in causes(node)]
-            for move in moves:
-                if move not in came:
-                    came[move] = state
-                    queue.append(move)
-        return None
+        return first_open_path(
+            list(self._ordered(start)),
+            goal,
+            given=known,
+            determined=self._determined_by(known, into),
+            causes=lambda node: (
+                n for n in self._parents[node] if node not in into and n not in out_of
+            ),
+            effects=lambda node: (
+                n for n in self._children[node] if node not in out_of and n not in into
+            ),
+        )
 
     def _determined_by(self, known: frozenset[Node], into: Set[Node]) -> frozenset[Node]:
         """Return some nodes with those that are exact functions of them."""
@@ -592,14 +522,3 @@ def _cycle(parents: Mapping[Node, tuple[Node, ...]], placed: Set[Node]) -> list[
     ring.reverse()
     first = min(range(len(ring) - 1), key=lambda i: list(parents).index(ring[i]))
     return [*ring[first:-1], *ring[: first + 1]]
-
-
-def _trace(
-    end: tuple[Node, str], came: Mapping[tuple[Node, str], tuple[Node, str] | None]
-) -> OpenPath:
-    states = [end]
-    while (before := came[states[-1]]) is not None:
-        states.append(before)
-    states.reverse()
-    arrows = tuple("→" if arrival == "down" else "←" for _, arrival in states[1:])
-    return OpenPath(tuple(node for node, _ in states), arrows)

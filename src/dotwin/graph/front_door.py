@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dotwin.graph.causal_graph import Node
 from dotwin.graph.mixed_graph import MixedGraph, members
+from dotwin.graph.separation import Node
 
 __all__ = ["Instrument", "front_door", "instruments"]
 

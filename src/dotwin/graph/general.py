@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dotwin.graph.causal_graph import Node, node_name
 from dotwin.graph.expression import Expression, Probability, product, ratio, summed
 from dotwin.graph.mixed_graph import MixedGraph, members
+from dotwin.graph.separation import Node, node_name
 
 __all__ = ["Hedge", "conditional_effect", "district_factor", "joint_effect", "names_of"]
 

@@ -9,13 +9,14 @@ from itertools import islice
 from typing import Literal
 
 from dotwin.graph.adjustment import Adjustment
-from dotwin.graph.causal_graph import CausalGraph, Node, OpenPath, node_name
+from dotwin.graph.causal_graph import CausalGraph
 from dotwin.graph.estimand import Estimand
 from dotwin.graph.expression import Expression, Probability, product, summed
 from dotwin.graph.front_door import Instrument, front_door, instruments
 from dotwin.graph.general import Hedge, effects_first, names_of
 from dotwin.graph.mixed_graph import MixedGraph
 from dotwin.graph.question import Question, Words, check_question, listed
+from dotwin.graph.separation import Node, OpenPath, node_name
 
 __all__ = ["Identification", "Strategy", "identify"]
 

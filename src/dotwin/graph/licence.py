@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from dotwin.errors import SpecificationError
-from dotwin.graph.causal_graph import CausalGraph, Node, OpenPath
+from dotwin.graph.causal_graph import CausalGraph
 from dotwin.graph.identification import Identification
 from dotwin.graph.natural_values import Kind
 from dotwin.graph.question import listed
+from dotwin.graph.separation import Node, OpenPath
 from dotwin.graph.through_time import (
     MODELLED,
     Window,

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dotwin.graph.causal_graph import CausalGraph, Node
+    from dotwin.graph.causal_graph import CausalGraph
+    from dotwin.graph.separation import Node
 
 __all__ = ["MixedGraph", "members"]
 

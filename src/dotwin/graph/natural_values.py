@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from dotwin.errors import SpecificationError
-from dotwin.graph.causal_graph import CausalGraph, Node, node_name
+from dotwin.graph.causal_graph import CausalGraph
 from dotwin.graph.estimand import Estimand
 from dotwin.graph.expression import NATURAL, Expression, Probability, product, summed
 from dotwin.graph.general import Hedge, district_factor, effects_first, names_of
@@ -14,6 +14,7 @@ from dotwin.graph.identification import Identification, identify
 from dotwin.graph.mixed_graph import MixedGraph
 from dotwin.graph.projection import with_latent, without_deterministic
 from dotwin.graph.question import Question, Words, check_question, listed
+from dotwin.graph.separation import Node, node_name
 
 __all__ = ["Kind", "identify_change"]
 

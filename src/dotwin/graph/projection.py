@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Collection
 from itertools import combinations
 
-from dotwin.graph.causal_graph import CausalGraph, Node
+from dotwin.graph.causal_graph import CausalGraph
+from dotwin.graph.separation import Node
 
 __all__ = ["projected", "shown_effects", "with_latent", "without_deterministic"]
 

@@ -8,12 +8,13 @@ from functools import cached_property
 
 from dotwin.errors import SpecificationError
 from dotwin.graph.adjustment import Adjustment
-from dotwin.graph.causal_graph import CausalGraph, Node, OpenPath, node_name
+from dotwin.graph.causal_graph import CausalGraph
 from dotwin.graph.expression import Expression
 from dotwin.graph.general import Hedge, conditional_effect, joint_effect
 from dotwin.graph.mixed_graph import MixedGraph
 from dotwin.graph.projection import without_deterministic
 from dotwin.graph.remedies import smallest_to_record
+from dotwin.graph.separation import Node, OpenPath, node_name
 
 __all__ = ["Question", "Words", "check_question", "listed", "query_of"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from dotwin.graph.causal_graph import CausalGraph, Node
+from dotwin.graph.causal_graph import CausalGraph
 from dotwin.graph.general import Hedge
 from dotwin.graph.projection import shown_effects, with_latent
+from dotwin.graph.separation import Node
 
 __all__ = ["smallest_to_record"]
 

@@ -8,10 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dotwin.errors import SpecificationError
-from dotwin.graph.causal_graph import CausalGraph, Node, OpenPath
+from dotwin.graph.causal_graph import CausalGraph
 from dotwin.graph.identification import Identification
 from dotwin.graph.natural_values import Kind, identify_change
 from dotwin.graph.question import Words, listed
+from dotwin.graph.separation import Node, OpenPath
 from dotwin.graph.twin_graph import TwinGraph, is_exogenous
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from dotwin.errors import SpecificationError, nearest
-from dotwin.graph.causal_graph import CausalGraph, Node
+from dotwin.graph.causal_graph import CausalGraph
+from dotwin.graph.separation import Node
 from dotwin.spec.expressions import Across, Call, Expr, Ref, parse
 from dotwin.spec.twin import Indicator, Twin
 
