@@ -30,8 +30,8 @@ import pandas as pd
 
 import dotwin as dw
 from dotwin.errors import ConvergenceWarning
-from dotwin.worlds.backtest import forecasts, planned
 from dotwin.worlds.baselines import Baseline, History, baseline, history_of
+from dotwin.worlds.forecasts import forecasts, planned
 from dotwin.worlds.scores import clustered_mean, crps, pit, uniform_distance
 
 ROOT = Path(__file__).resolve().parents[1]

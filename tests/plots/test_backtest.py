@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dotwin.worlds.backtest import MODEL, Backtest
 from dotwin.worlds.baselines import METHODS
+from dotwin.worlds.calibration import Backtest
+from dotwin.worlds.forecasts import MODEL
 
 
 def made_up() -> Backtest:

@@ -12,8 +12,10 @@ from dotwin.errors import DataError, SpecificationError
 from dotwin.inference import Fit
 from dotwin.panel import Panel, read_panel
 from dotwin.spec.twin import Twin
-from dotwin.worlds.backtest import Backtest, backtest, forecasts, planned
+from dotwin.worlds.backtest import backtest
 from dotwin.worlds.baselines import METHODS, History, baseline, history_of
+from dotwin.worlds.calibration import Backtest
+from dotwin.worlds.forecasts import forecasts, planned
 from dotwin.worlds.scores import clustered_mean, crps, pit, uniform_distance
 
 LAYOUT = {"unit": "home", "period": {"column": "month", "frequency": "month"}}

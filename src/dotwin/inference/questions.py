@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from dotwin.panel import Panel
-    from dotwin.worlds.backtest import Backtest
+    from dotwin.worlds.calibration import Backtest
 
 __all__ = ["Questions"]
 

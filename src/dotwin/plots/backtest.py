@@ -11,7 +11,7 @@ from dotwin.plots.style import GREY, color, finish, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dotwin.worlds.backtest import Backtest
+    from dotwin.worlds.calibration import Backtest
 
 __all__ = ["plot_backtest"]
 

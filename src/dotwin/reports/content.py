@@ -25,7 +25,7 @@ from dotwin.reports.words import capital, listed
 if TYPE_CHECKING:
     from dotwin.inference.fit import Fit
     from dotwin.worlds import Futures
-    from dotwin.worlds.backtest import Backtest
+    from dotwin.worlds.calibration import Backtest
 
 __all__ = ["Gathered", "gather", "plain"]
 

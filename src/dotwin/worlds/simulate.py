@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dotwin.errors import LicenceError, SpecificationError
-from dotwin.worlds.engine import Edges
 from dotwin.worlds.futures import Futures
 from dotwin.worlds.run import Run, plan
 from dotwin.worlds.store import MemoryStore, Store, ZarrStore
+from dotwin.worlds.unfolding import Edges
 
 if TYPE_CHECKING:
     import pandas as pd
