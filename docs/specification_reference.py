@@ -31,12 +31,15 @@ from dotwin.spec import (
     Zeros,
     at_least,
     at_most,
+    block,
     do,
+    policy,
+    redeploy,
     scale,
     shift,
 )
 from dotwin.spec.declarations import DISPERSION, LINKS
-from dotwin.spec.interventions import Intervention
+from dotwin.spec.interventions import VERBS, Intervention
 from dotwin.spec.prior import PRIORS
 from dotwin.spec.support import SUPPORTS
 from dotwin.spec.tree import ACROSS, FUNCTIONS
@@ -75,7 +78,7 @@ MEANINGS = {
         "x / (x + half): half of the effect is reached at `half`",
     ),
     "share": ("share(x)", "the share of trials of an indicator that has them"),
-    "start": ("start(x)", "the value when the intervention begins; in `where` only"),
+    "start": ("start(x)", "the value when the intervention begins; in `where` and rules only"),
     "mean": (
         "mean(x, over=region)",
         "the mean over the units of each unit's group; `others=True` leaves the unit itself out",
@@ -162,6 +165,13 @@ def summary(thing: Any) -> str:
     return (inspect.getdoc(thing) or "").partition("\n")[0].replace("``", "`")
 
 
+def paragraphs(thing: Any) -> str:
+    """Take what a docstring says between its first line and its first section."""
+    body = (inspect.getdoc(thing) or "").partition("\n")[2]
+    text = re.split(r"\n\n\w+\n-+", body)[0].replace("``", "`").replace(" [1]_", "")
+    return "\n\n".join(" ".join(part.split()) for part in text.strip().split("\n\n"))
+
+
 def page() -> str:
     """Write the whole page."""
     lines = [
@@ -184,13 +194,31 @@ def page() -> str:
         "| verb | what it does |",
         "|---|---|",
     ]
-    for verb in (do, shift, scale, at_least, at_most):
-        meaning = summary(verb).replace(" See `Intervention` for the options.", "")
-        lines.append(f"| `{verb.__name__}(indicator, value)` | {meaning} |")
+    arguments = {
+        "policy": "indicator, 'rule'",
+        "block": "cause, effect",
+        "redeploy": "indicator, 'rule', within=level, share=0.1",
+    }
+    for verb in (do, shift, scale, at_least, at_most, policy, block, redeploy):
+        meaning = re.sub(r" See `Intervention`( for the options)?\.", "", summary(verb))
+        said_as = arguments.get(verb.__name__, "indicator, value")
+        lines.append(f"| `{verb.__name__}({said_as})` | {meaning} |")
+    lines += [
+        "",
+        "A value may be a distribution, such as `shift(vacancy_rate, normal(-0.02, 0.01))`: ",
+    ]
+    lines[-1] += (
+        "it is drawn once per posterior draw, and alike in all scenarios that say the same change."
+    )
+    for verb in (policy, block, redeploy):
+        lines += ["", f"`{verb.__name__}`: {paragraphs(verb)}"]
     said = meanings(Intervention)
-    lines += ["", "| option | meaning |", "|---|---|"]
-    for name in ("start", "until", "periods", "over", "where", "carry"):
-        lines.append(f"| `{name}` | {said[name][1]} |")
+    lines += ["", "| option | of | meaning |", "|---|---|---|"]
+    for name in dict.fromkeys(option for options in VERBS.values() for option in options):
+        takes = [verb for verb, options in VERBS.items() if name in options]
+        of = "all" if len(takes) == len(VERBS) else ", ".join(f"`{verb}`" for verb in takes)
+        meaning = said["share, amount" if name in ("share", "amount") else name][1]
+        lines.append(f"| `{name}` | {of} | {meaning} |")
     lines += [
         "",
         "## Expressions",

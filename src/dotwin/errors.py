@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "CertificateError",
+    "ConservationWarning",
     "ConvergenceWarning",
     "DataError",
     "DotwinError",
@@ -137,6 +138,10 @@ class DotwinWarning(UserWarning):
 
 class ConvergenceWarning(DotwinWarning):
     """A posterior whose chains have not converged."""
+
+
+class ConservationWarning(DotwinWarning):
+    """A scenario in which resources appear from nowhere."""
 
 
 class ExtrapolationWarning(DotwinWarning):

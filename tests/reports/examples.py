@@ -54,6 +54,7 @@ scenarios:
     question: What if two posts in a hundred are filled & stay filled?
   fill posts and pay:
     interventions: ["shift(vacancy, -0.02)", "shift(pay, 1, over=2)"]
+    source: the <made-up> pay fund
 governance:
   owner: the board
   approved_uses: [choosing where to look & what to ask]

@@ -143,7 +143,7 @@ def test_a_do_agrees_with_pymc_do() -> None:
         twin="chain",
         panel={"unit": "home"},
         indicators={
-            "x": {"domain": "workforce", "family": "normal", "plausible": [-1.645, 1.645]},
+            "x": {"domain": "demand", "family": "normal", "plausible": [-1.645, 1.645]},
             "m": {
                 "domain": "quality",
                 "family": "normal",

@@ -220,7 +220,7 @@ def twin() -> Twin:
         twin="homes",
         panel=LAYOUT,
         indicators={
-            "staff": {"domain": "workforce"},
+            "staff": {"domain": "demand"},
             "score": {
                 "domain": "quality",
                 "family": "normal",
@@ -363,7 +363,7 @@ def test_a_verdict_needs_cases_and_finds_overconfidence(tested: Backtest) -> Non
 
 def test_a_fit_remembers_its_backtest_for_the_licence(fitted: Fit, tested: Backtest) -> None:
     assert fitted.notes["backtest"] is tested
-    from dotwin.spec.interventions import Scenario, shift
+    from dotwin.spec import Scenario, shift
 
     futures = fitted.simulate(
         periods=1, seed=1, draws=50, scenarios=[Scenario("more", [shift("staff", 0.5)])]

@@ -110,7 +110,7 @@ def test_edges_are_counted_alike_on_any_number_of_threads(
             new_groups=None, carry_forward=0,
         ).engine()  # fmt: skip
         engine.collect(lambda rows, number, world: None, block=2)
-        counted.append((engine.edges.changed, engine.edges.at_edge))
+        counted.append((engine.tally.changed, engine.tally.at_edge))
     assert counted[0] == counted[1]
     assert counted[0][1]["no leavers", "turnover"] > 0
 

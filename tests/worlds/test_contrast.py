@@ -24,9 +24,9 @@ def confounded(build, *, hidden: bool) -> Fit:
             "period": {"column": "month", "frequency": "month"},
         },
         indicators={
-            "pay": {"domain": "workforce"},
+            "pay": {"domain": "demand"},
             "staff": {
-                "domain": "workforce",
+                "domain": "demand",
                 "family": "normal",
                 "plausible": [2, 4],
                 "causes": {"pay": {"scale": "natural"}},
@@ -232,7 +232,7 @@ def test_support_looks_at_causes_jointly(build) -> None:
         panel={"unit": "home"},
         indicators={
             "beds": {"domain": "context", "plausible": [-2, 2]},
-            "staff": {"domain": "workforce", "unconfounded": "set by law", "plausible": [-2, 2]},
+            "staff": {"domain": "demand", "unconfounded": "set by law", "plausible": [-2, 2]},
             "falls": {
                 "domain": "outcome",
                 "family": "normal",

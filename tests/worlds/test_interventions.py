@@ -24,7 +24,7 @@ def persistent(build) -> Fit:
             "beds": {"domain": "context", "plausible": [-1, 1]},
             "visits": {"domain": "demand"},
             "x": {
-                "domain": "workforce",
+                "domain": "demand",
                 "family": "normal",
                 "plausible": [-20, 20],
                 "causes": {"x[-1]": {}},
@@ -263,10 +263,10 @@ def test_a_value_that_is_a_distribution_is_drawn_once_per_draw(persistent: Fit) 
 @pytest.mark.parametrize(
     ("intervention", "words"),
     [
-        (do("stock", 3), "exact, stock = stock"),
+        (do("stock", 3), "stock equals stock"),
         (do("stok", 3), "Did you mean 'stock'"),
         (shift("x", 1, where="y > 3"), r"y\[-1\]"),
-        (shift("x", 1, where="heads > 3"), "no 'heads'"),
+        (shift("x", 1, where="heads > 3"), "no indicator 'heads'"),
         (shift("x", 1, start=9), "after the future"),
         (shift("x", 1, start="2024-03"), "before the future"),
         (shift("x", 1, start="2024-W40"), "no month"),

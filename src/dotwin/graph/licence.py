@@ -10,6 +10,7 @@ from dotwin.errors import SpecificationError
 from dotwin.graph.causal_graph import CausalGraph
 from dotwin.graph.identification import Identification
 from dotwin.graph.natural_values import Kind
+from dotwin.graph.neighbours import Rules, elsewhere, own_name, with_neighbour, with_rules
 from dotwin.graph.question import listed
 from dotwin.graph.separation import Node, OpenPath
 from dotwin.graph.through_time import (
@@ -50,6 +51,9 @@ class IdentificationVerdict:
     further : str
         That in a sentence, which also ends ``reason``: how it is identified in principle, or what
         to record.
+    coupling : bool
+        Whether all that stands in the way is how the values of one unit in two worlds belong
+        together, which no data can tell.
     """
 
     status: Literal["licensed", "not licensed"]
@@ -58,6 +62,7 @@ class IdentificationVerdict:
     conditioned_on: tuple[str, ...] = ()
     identification: Identification | None = None
     further: str = ""
+    coupling: bool = False
 
     @property
     def licensed(self) -> bool:
@@ -81,6 +86,8 @@ def licence(
     natural: Collection[str] = (),
     reads: Collection[str] = (),
     carry: Collection[str] = (),
+    rules: Rules | None = None,
+    exchanging: Collection[str] = (),
     window: int = 3,
 ) -> IdentificationVerdict:
     r"""Judge whether intervening on some indicators has an identified effect on an outcome.
@@ -107,6 +114,10 @@ def licence(
     interventions begin after as many periods as the longest lag. A hidden cause that persists from
     the past stays open, because declared hidden causes count as unknown.
 
+    Where units act on each other, through causes that read other units or because a resource moves
+    between them, the graph holds a unit and a neighbour, each with its own indicators, group
+    effects and hidden causes; those of outer levels and of periods they share.
+
     Where a declared hidden cause joins only indicators that no intervention reaches, it concerns
     how they vary together, a matter of forecasting them and not of this verdict.
 
@@ -130,6 +141,11 @@ def licence(
         What the rules of ``natural`` changes look at.
     carry : collection of str
         Those of ``natural`` whose own lag sees the changed value.
+    rules : dict of str to collection of (str, int or None), optional
+        What the conditions and rules of each changed indicator read, with lags; None for the value
+        when the change begins. Each is an arrow of its own while the change acts.
+    exchanging : collection of str
+        Those of ``natural`` of which units hand something to each other.
     window : int
         Periods simulated beyond the longest chain of lags from treatment to outcome; the structure
         repeats itself from period to period, so more of them add nothing.
@@ -182,7 +198,9 @@ def licence(
         if (problem := undeclared(graph, name)) is not None:
             return _verdict("not licensed", problem)
 
-    query = _Query(graph, reaching, outcome, frozenset(natural), window)
+    query = _Query(
+        graph, reaching, outcome, frozenset(natural), window, rules or {}, frozenset(exchanging)
+    )
     held = query.conditioned_on()
 
     def refused(verdict: IdentificationVerdict) -> IdentificationVerdict:
@@ -213,6 +231,8 @@ def licence(
     if graph.twin.panel.period is not None:
         fixed.append("the recorded past")
     history = f", with {' and '.join(fixed)} held fixed" if fixed else ""
+    if query.neighbours:
+        history += f"; each {graph.twin.unit} and its neighbours act on each other"
     return _verdict(
         "licensed",
         f"on the declared graph, nothing unrecorded moves both {what} and {of}{history}.",
@@ -231,19 +251,29 @@ class _Query:
         outcome: str,
         natural: frozenset[str],
         window: int,
+        rules: Rules,
+        exchanging: frozenset[str],
     ) -> None:
         self.graph, self.outcome, self.natural = graph, outcome, natural
         # The first intervention finds every mechanism's lags inside the window.
         periods = Window.of(graph, treatments, outcome, window)
         self.first, self.last = periods.first, periods.last
-        self.unrolled: CausalGraph = graph.unroll(self.last + 1)
+        unrolled: CausalGraph = graph.unroll(self.last + 1)
+        acting = {name: read for name, read in rules.items() if name in treatments}
+        unrolled = with_rules(unrolled, acting, self.first, self.last)
+        self.neighbours = bool(exchanging) or any(arrow.across for arrow in graph.arrows)
+        if self.neighbours:
+            unrolled = with_neighbour(graph, unrolled, exchanging)
+        self.unrolled = unrolled
         parts = {effect.name for effect in graph.group_effects}
-        self.modelled = frozenset(n for n in self.unrolled.latent if _name(n) in parts)
+        self.modelled = frozenset(n for n in unrolled.latent if _name(n) in parts)
         span = periods.span
-        self.plan: list[Node] = [(n, t) for t in span for n in graph.order() if n in treatments]
+        own: list[Node] = [(n, t) for t in span for n in graph.order() if n in treatments]
+        known = frozenset(unrolled.nodes)
+        self.plan = [n for node in own for n in (node, elsewhere(node)) if n in known]
         self.ends = frozenset[Node]((outcome, t) for t in span)
-        observed = frozenset(self.unrolled.nodes)
-        causes = self.unrolled.ancestors([*self.ends, *self.plan])
+        observed = known
+        causes = unrolled.ancestors([*self.ends, *self.plan])
         self.relevant = (causes & observed) | self.ends | set(self.plan)
 
     def conditioned_on(self) -> tuple[str, ...]:
@@ -307,7 +337,7 @@ class _Query:
         # Period by period, causes first: the order in which the simulation draws. A step's last
         # period has seen the most, so it stands for the earlier ones.
         order = [node for node in self.unrolled.nodes if node in self.relevant]
-        last = {_name(node): i for i, node in enumerate(order) if node in steps}
+        last = {_whose(node): i for i, node in enumerate(order) if node in steps}
         found: list[OpenPath] = []
         for i in last.values():
             causes = set(self.unrolled.parents(order[i])) & self.relevant
@@ -319,6 +349,11 @@ class _Query:
 
 
 def _name(node: Node) -> str:
+    """Return the name of a node, the unit's own or a neighbour's."""
+    return own_name(node)
+
+
+def _whose(node: Node) -> str:
     return node if isinstance(node, str) else node[0]
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Window", "identify_through_time", "node_label", "undeclared"]
 
+#: What ends the name of a neighbour's node.
+ELSEWHERE = " (elsewhere)"
 #: What counts as known when nothing else identifies an effect.
 MODELLED = (
     "Group effects and period shocks count as known, because each enters one mechanism, whose "
@@ -102,8 +104,9 @@ def path_in_words(graph: TwinGraph, path: OpenPath) -> OpenPath:
     names: list[Node] = []
     for node in path.nodes:
         name = node if isinstance(node, str) else node[0]
-        if name in graph.twin.hidden_causes:
-            names.append(graph.label(name))
+        own = name.removesuffix(ELSEWHERE)
+        if own in graph.twin.hidden_causes:
+            names.append(graph.label(own) + name[len(own) :])
         elif isinstance(node, str) or node[1] == origin:
             names.append(name)
         else:

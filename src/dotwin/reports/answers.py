@@ -14,7 +14,8 @@ from dotwin.reports.table import Table, cell, declared
 from dotwin.reports.words import capital, intervention_words, listed, range_words
 from dotwin.spec.expressions import parse
 from dotwin.worlds.aggregate import aggregate
-from dotwin.worlds.licence import NO_HIDDEN_CAUSES, Licence, differing, identification_of
+from dotwin.worlds.identified import differing, identification_of
+from dotwin.worlds.licence import MONOTONE_COUPLING, NO_HIDDEN_CAUSES, Licence
 from dotwin.worlds.program import BASELINE
 
 if TYPE_CHECKING:
@@ -142,7 +143,10 @@ def answers(futures: Futures) -> list[ScenarioAnswers]:
             ScenarioAnswers(
                 name,
                 scenario.question,
-                tuple(intervention_words(futures.twin, one) for one in scenario.interventions),
+                (
+                    *(intervention_words(futures.twin, one) for one in scenario.interventions),
+                    *([f"resources come from {scenario.source}"] if scenario.source else []),
+                ),
                 tuple(_answer(futures, name, other) for other in against),
             )
         )
@@ -153,7 +157,8 @@ def _answer(futures: Futures, name: str, against: str) -> Answer:
     # Where the graph does not license an effect the numbers are shown as what they are then, an
     # association, and every sentence about them says so.
     replicates = _REPLICATES_OF_MANY if prod(futures.run.shape) > _MANY_VALUES else _REPLICATES
-    contrast = futures.contrast(name, against, assume=NO_HIDDEN_CAUSES, replicates=replicates)
+    assume = (NO_HIDDEN_CAUSES, MONOTONE_COUPLING)
+    contrast = futures.contrast(name, against, assume=assume, replicates=replicates)
     changed = differing(futures.program(name), futures.program(against))
     watched = headline_texts(futures.twin)
     reached = [
@@ -244,7 +249,9 @@ def _sentence(
             ends.append(f"a fall of {cell(-low)}")
         if ends:
             text += f" That is no proof of safety: {listed(ends, 'or')} is not ruled out."
-    if not verdict.licensed:
+    if verdict.coupling:
+        text += f" {capital(verdict.reason)} The number assumes a monotone coupling."
+    elif not verdict.licensed:
         text += (
             " This is an association under the declared graph, not an effect: acting may do "
             "something else."

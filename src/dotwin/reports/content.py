@@ -17,6 +17,7 @@ from dotwin.reports.answers import (
     worse_table,
 )
 from dotwin.reports.beliefs import STATUSES, beliefs
+from dotwin.reports.exchanges import exchange_sentences
 from dotwin.reports.forecasts import forecasts, futures_section, outlook
 from dotwin.reports.mechanisms import convergence_summary, mechanism_section, set_aside
 from dotwin.reports.table import Table, from_frame
@@ -184,7 +185,10 @@ def _scenario(futures: Futures | None, one: ScenarioAnswers) -> dict[str, Any]:
         "question": " ".join(one.question.split()),
         "interventions": list(one.interventions),
         "sentences": [
-            {"against": answer.against, "sentences": [f.sentence for f in answer.findings]}
+            {
+                "against": answer.against,
+                "sentences": [f.sentence for f in answer.findings] + exchange_sentences(answer),
+            }
             for answer in one.answers
         ],
         "differences": differences_table(one),

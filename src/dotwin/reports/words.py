@@ -56,6 +56,8 @@ def intervention_words(twin: Twin, one: Intervention) -> str:
     'referrals become 1.15 times what they would be, rising to that over 8 months'
     """
     shown = _shown(twin, one.indicator)
+    if one.value is None:
+        return _of_a_rule(twin, one, shown) + when_words(twin, one)
     uncertain = isinstance(one.value, Prior)
     text = str(one.value) if isinstance(one.value, Prior) else declared(one.value * shown.factor)
     unit, change = (
@@ -78,6 +80,25 @@ def intervention_words(twin: Twin, one: Intervention) -> str:
             direction = "lower" if one.value < 0 else "higher"
             what = f"{shown.label}: {size}{change} {direction} than it would be"
     return what + when_words(twin, one)
+
+
+def _of_a_rule(twin: Twin, one: Intervention, shown: Quantity) -> str:
+    """Say what a policy, a cut arrow or a redeployment does."""
+    if one.verb == "policy":
+        return f"{shown.label}: set by the rule {one.rule}"
+    if one.verb == "block":
+        effect = twin.label(str(one.effect))
+        return f"{effect}: sees {shown.label} as in the baseline, whatever is done"
+    much = one.share if one.amount is None else one.amount
+    size = declared(much) if isinstance(much, float) else str(much)
+    if one.share is not None:
+        size = f"{declared(100 * one.share)} %" if isinstance(one.share, float) else size
+        size += " of what a unit has"
+    kept = "" if one.floor is None else f", which keeps at least {declared(one.floor)}"
+    return (
+        f"{shown.label}: moved within each {one.within}, its total unchanged, from who is lowest "
+        f"to who is highest by {one.rule} ({size}{kept})"
+    )
 
 
 def when_words(twin: Twin, one: Intervention) -> str:

@@ -5,15 +5,32 @@ from __future__ import annotations
 import keyword
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from dotwin.errors import ExpressionError, Problem, nearest
 from dotwin.spec.declarations import problems_of_declaration
 from dotwin.spec.expressions import FUNCTIONS, Start, parse
-from dotwin.spec.interventions import Intervention, Scenario
-from dotwin.spec.readings import Reading, problems_of_reading, readings_of, same_period_parents
+from dotwin.spec.interventions import Intervention
+from dotwin.spec.readings import (
+    Place,
+    Reading,
+    problems_of_reading,
+    readings_of,
+    same_period_parents,
+)
+from dotwin.spec.scenario import Scenario
 from dotwin.spec.twin import Twin
 
-__all__ = ["problems_of_expression", "problems_of_scenario", "problems_of_twin"]
+__all__ = [
+    "AMOUNTS",
+    "problems_of_expression",
+    "problems_of_intervention",
+    "problems_of_scenario",
+    "problems_of_twin",
+]
+
+#: The families of amounts, which one unit can hand to another.
+AMOUNTS = ("normal", "student_t", "lognormal", "gamma", "poisson", "negative_binomial")
 
 type Parents = Mapping[str, Iterable[str]]
 
@@ -189,16 +206,48 @@ def problems_of_scenario(twin: Twin, scenario: Scenario) -> list[Problem]:
     return [
         problem.under(("interventions", position))
         for position, intervention in enumerate(scenario.interventions)
-        for problem in _intervention(twin, intervention)
+        for problem in problems_of_intervention(twin, intervention)
     ]
 
 
-def _intervention(twin: Twin, one: Intervention) -> Iterator[Problem]:
-    target = twin.indicators.get(one.indicator)
-    if target is None:
-        hint = nearest(one.indicator, twin.indicators)
-        yield Problem("", f"'{one}': there is no indicator '{one.indicator}'. {hint}")
-    elif target.equals is not None:
+def problems_of_intervention(twin: Twin, one: Intervention) -> Iterator[Problem]:
+    """Yield what an intervention asks of a twin that the twin does not have."""
+    target = twin.indicators.get(one.changed)
+    for name in dict.fromkeys((one.indicator, one.changed)):
+        if name not in twin.indicators:
+            hint = nearest(name, twin.indicators)
+            yield Problem("", f"'{one}': there is no indicator '{name}'. {hint}")
+    if target is not None:
+        yield from _target(twin, one)
+    if twin.panel.period is None:
+        for option in ("start", "until", "periods", "over"):
+            if getattr(one, option) is not None:
+                yield Problem("", f"'{one}': a cross-section has one period; leave {option} out.")
+    # An indicator of an outer level has one value per group, so what changes it reads groups.
+    child = one.indicator if target is not None and target.level is not None else None
+    places: tuple[tuple[str | None, Place], ...] = ((one.where, "where"), (one.rule, "rule"))
+    for text, place in places:
+        if text is None:
+            continue
+        said = problems_of_reading(twin, Reading((), text, place, child))
+        yield from (Problem("", f"'{one}', {place}: {problem.what}") for problem in said)
+        if not said and target is not None:
+            yield from _rule(twin, one, text, place)
+
+
+def _target(twin: Twin, one: Intervention) -> Iterator[Problem]:
+    """What is changed must be something that the verb can change."""
+    target = twin.indicators[one.changed]
+    if one.verb == "block":
+        if one.indicator in twin.indicators and one.indicator not in _read_by(twin, one.changed):
+            accepted = ", ".join(sorted(_read_by(twin, one.changed))) or "nothing"
+            yield Problem(
+                "",
+                f"'{one}': {one.changed} does not read {one.indicator}, so there is no arrow to "
+                f"cut. It reads {accepted}.",
+            )
+        return
+    if target.equals is not None:
         yield Problem(
             "",
             f"'{one}': {one.indicator} equals {target.equals} and cannot be set; "
@@ -206,16 +255,48 @@ def _intervention(twin: Twin, one: Intervention) -> Iterator[Problem]:
         )
     elif target.categories and target.family is None:
         yield Problem("", f"'{one}': {one.indicator} holds text, which no number can replace.")
-    if twin.panel.period is None:
-        for option in ("start", "until", "periods", "over"):
-            if getattr(one, option) is not None:
-                yield Problem("", f"'{one}': a cross-section has one period; leave {option} out.")
-    if one.where is None:
-        return
-    said = problems_of_reading(twin, Reading((), one.where, "where", None))
-    yield from (Problem("", f"'{one}', where: {problem.what}") for problem in said)
-    if not said and target is not None:
-        yield from _rule(twin, one)
+    elif one.verb == "redeploy":
+        yield from _movable(twin, one)
+
+
+def _read_by(twin: Twin, name: str) -> frozenset[str]:
+    """Return what an indicator's mechanism reads, at any lag, but for its own past."""
+    found: set[str] = set()
+    for reading in readings_of(twin):
+        if reading.child == name:
+            with suppress(ExpressionError):
+                found |= parse(reading.text).names()
+    one = twin.indicators[name]
+    found |= {other for other in (one.trials, one.at_least) if other is not None}
+    return frozenset(found & twin.indicators.keys() - {name})
+
+
+def _movable(twin: Twin, one: Intervention) -> Iterator[Problem]:
+    """A resource is an amount of units: what one gives, another has."""
+    target, levels = twin.indicators[one.indicator], twin.panel.levels
+    if one.within not in levels:
+        hint = nearest(str(one.within), levels) if levels else "panel > levels declares none."
+        yield Problem("", f"'{one}': within: there is no level '{one.within}'. {hint}")
+    if target.level not in (None, twin.unit):
+        yield Problem(
+            "",
+            f"'{one}': {one.indicator} is recorded by {target.level}, so units hold none of it to "
+            f"give; move it with do, shift or policy.",
+        )
+    if target.family is not None and target.family not in AMOUNTS:
+        yield Problem(
+            "",
+            f"'{one}': {one.indicator} is {target.family}, no amount that units could hand over. "
+            f"Accepted: a given, or {', '.join(AMOUNTS)}.",
+        )
+    weight = target.weight
+    parents = same_period_parents(twin)
+    if weight in parents and one.indicator in {weight, *_ancestors(str(weight), parents)}:
+        yield Problem(
+            "",
+            f"'{one}': the total is of {one.indicator} times {weight}, which follows "
+            f"{one.indicator} within the same period.",
+        )
 
 
 def _parts(name: str, equals: str) -> str:
@@ -226,17 +307,19 @@ def _parts(name: str, equals: str) -> str:
     return ", ".join(sorted(parts)) or "it has none"
 
 
-def _rule(twin: Twin, one: Intervention) -> Iterator[Problem]:
+def _rule(twin: Twin, one: Intervention, text: str, place: str) -> Iterator[Problem]:
     """A rule may read this period's state only of what the intervention does not change."""
-    condition = parse(str(one.where))
+    condition = parse(text)
     frozen = {ref for e in condition.walk() if isinstance(e, Start) for ref in e.item.refs()}
     parents = same_period_parents(twin)
     for name, lag in sorted(condition.refs() - frozen):
+        if name == one.indicator and one.verb != "policy":
+            continue  # its natural value, before anything is changed
         if lag == 0 and name in parents and one.indicator in {name, *_ancestors(name, parents)}:
-            because = "is what it changes" if name == one.indicator else f"follows {one.indicator}"
+            because = "is what it sets" if name == one.indicator else f"follows {one.indicator}"
             yield Problem(
                 "",
-                f"'{one}': where reads {name}, which {because} within the same period. Write "
+                f"'{one}': {place} reads {name}, which {because} within the same period. Write "
                 f"{name}[-1] for the period before, or start({name}) for the value at the start.",
             )
 

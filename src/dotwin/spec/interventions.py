@@ -1,26 +1,46 @@
-"""Interventions and scenarios as values: what is changed, by how much, when and for whom."""
+"""Interventions as values: what is changed, by how much, when and for whom."""
 
 from __future__ import annotations
 
 import ast
 import math
 import re
-from collections.abc import Sequence
-from itertools import combinations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, model_serializer, model_validator
 
-from dotwin.errors import Problem, SpecificationError, nearest
+from dotwin.errors import SpecificationError, nearest
 from dotwin.spec.expressions import parse
 from dotwin.spec.prior import Prior
-from dotwin.spec.value import Value, Whole, described, shortest
+from dotwin.spec.value import Number, Value, Whole, described, shortest
 
-__all__ = ["Intervention", "Scenario", "at_least", "at_most", "do", "scale", "shift"]
+__all__ = ["VERBS", "Intervention"]
 
-Verb = Literal["do", "shift", "scale", "at_least", "at_most"]
-_VERBS: tuple[str, ...] = ("do", "shift", "scale", "at_least", "at_most")
-_OPTIONS = ("start", "until", "periods", "over", "where", "carry")
+Verb = Literal["do", "shift", "scale", "at_least", "at_most", "policy", "block", "redeploy"]
+
+_WHEN = ("start", "until", "periods")
+_CHANGE = (*_WHEN, "over", "where", "carry")
+#: Verb -> the options that it takes.
+VERBS: dict[str, tuple[str, ...]] = {
+    "do": (*_WHEN, "over", "where"),
+    "shift": _CHANGE,
+    "scale": _CHANGE,
+    "at_least": _CHANGE,
+    "at_most": _CHANGE,
+    "policy": (*_WHEN, "over", "where"),
+    "block": _WHEN,
+    "redeploy": ("within", "share", "amount", "floor", *_CHANGE),
+}
+_OPTIONS = frozenset(option for options in VERBS.values() for option in options)
+#: Verb -> the field that its second argument is; a value for all others.
+_SECOND = {"policy": "rule", "block": "effect", "redeploy": "rule"}
+#: Verb -> how it is written.
+_FORMS = {
+    "policy": "write it as policy(agency_share, '0.5 * vacancy_rate[-1]', start=3)",
+    "block": "write it as block(vacancy_rate, missed_visits)",
+    "redeploy": "write it as redeploy(nurse_hours, 'acuity[-1]', within=region, share=0.1)",
+}
+_FORM = "write it as shift(vacancy_rate, -0.02, start=3, over=4, where='acuity > 2')"
 _PERIOD = re.compile(r"\d{4}([- ]?Q[1-4]|-?W\d{1,2}|-\d{1,2}(-\d{1,2})?)?")
 
 
@@ -58,18 +78,32 @@ type PeriodMark = Annotated[int | str | None, PlainValidator(_period)]
 class Intervention(Value):
     """One change to one indicator's mechanism.
 
-    Build it with `do`, `shift`, `scale`, `at_least` or `at_most`, or write the same call as text
-    in YAML. ``do`` sets the value; the others change the *natural value*, the one that the
-    intervened world itself yields in each period. Other indicators see the changed value; the
-    indicator's own lag sees the natural one unless ``carry`` is true.
+    Build it with `do`, `shift`, `scale`, `at_least`, `at_most`, `policy`, `block` or `redeploy`,
+    or write the same call as text in YAML. ``do`` and ``policy`` set the value, ``block`` cuts one
+    arrow; the others change the *natural value*, the one that the intervened world itself yields in
+    each period. Other indicators see the changed value; the indicator's own lag sees the natural
+    one unless ``carry`` is true.
 
     Parameters
     ----------
-    verb : {'do', 'shift', 'scale', 'at_least', 'at_most'}
+    verb : {'do', 'shift', 'scale', 'at_least', 'at_most', 'policy', 'block', 'redeploy'}
     indicator : str
-    value : float or Prior
+        For ``block`` the cause.
+    value : float or Prior, optional
         In the indicator's own unit; a share for indicators with trials; a factor for ``scale``.
-        A distribution is drawn once per posterior draw.
+        A distribution is drawn once per posterior draw, and alike in all scenarios that say the
+        same change.
+    rule : str, optional
+        For ``policy`` the value, for ``redeploy`` whose need is greater, as an expression of the
+        period's state.
+    effect : str, optional
+        For ``block`` the indicator that no longer sees the cause.
+    within : str, optional
+        For ``redeploy`` the level within whose groups the total stays the same.
+    share, amount : float or Prior, optional
+        For ``redeploy`` how much a unit gives: a share of what it has, or an amount.
+    floor : float, optional
+        For ``redeploy`` the value below which nobody gives; 0 unless said otherwise.
     start : int or str, optional
         First period: a count of future periods from 1, or a period such as ``2025-03``. The first
         future period unless said otherwise.
@@ -88,7 +122,13 @@ class Intervention(Value):
 
     verb: Verb
     indicator: str
-    value: Amount
+    value: Amount | None = None
+    rule: str | None = None
+    effect: str | None = None
+    within: str | None = None
+    share: Amount | None = None
+    amount: Amount | None = None
+    floor: Number | None = None
     start: PeriodMark = None
     until: PeriodMark = None
     periods: Annotated[Whole, Field(ge=1)] | None = None
@@ -103,19 +143,64 @@ class Intervention(Value):
 
     @model_validator(mode="after")
     def _sound(self) -> Intervention:
+        second = _SECOND.get(self.verb, "value")
+        if getattr(self, second) is None:
+            form = _FORMS.get(self.verb, _FORM)
+            raise SpecificationError(
+                f"{self.verb}({self.indicator}): its {second} is missing; {form}."
+            )
         if self.until is not None and self.periods is not None:
             raise SpecificationError(f"'{self}': give until= or periods=, not both.")
         first, last = self.window
         if last < first:
             raise SpecificationError(f"'{self}': until comes before start.")
-        if self.verb == "do" and self.carry:
+        if self.verb in ("do", "policy") and self.carry:
             raise SpecificationError(
                 f"'{self}': what is set has no natural value left for its own lag to see; "
-                "carry belongs to shift, scale, at_least and at_most."
+                "carry belongs to shift, scale, at_least, at_most and redeploy."
             )
-        if self.where is not None:
-            parse(self.where)
+        for option in sorted(self._given - {*VERBS[self.verb], second}):
+            accepted = ", ".join(VERBS[self.verb])
+            raise SpecificationError(
+                f"'{self}': {self.verb} has no {option}=. Accepted: {accepted}."
+            )
+        for text in (self.where, self.rule):
+            if text is not None:
+                parse(text)
+        if self.verb == "redeploy":
+            self._conserves()
+        if self.verb == "block" and self.effect == self.indicator:
+            raise SpecificationError(
+                f"'{self}': block cuts an arrow between two indicators; what an indicator keeps of "
+                f"its own past is part of its mechanism."
+            )
         return self
+
+    def _conserves(self) -> None:
+        if self.within is None:
+            raise SpecificationError(
+                f"'{self}': say within which groups the total stays the same, as in within=region."
+            )
+        if (self.share is None) == (self.amount is None):
+            raise SpecificationError(
+                f"'{self}': say how much a unit gives: share= (of what it has) or amount=."
+            )
+        if isinstance(self.share, float) and not 0 < self.share <= 1:
+            raise SpecificationError(f"'{self}': share is above 0 and at most 1.")
+        if isinstance(self.amount, float) and not self.amount > 0:
+            raise SpecificationError(f"'{self}': amount is above 0.")
+        if self.floor is not None and self.floor < 0:
+            raise SpecificationError(f"'{self}': floor is 0 or more.")
+
+    @property
+    def _given(self) -> set[str]:
+        """The options that are said."""
+        plain = {"verb", "indicator"}
+        return {
+            name
+            for name in type(self).model_fields.keys() - plain
+            if getattr(self, name) is not None and getattr(self, name) is not False
+        }
 
     @property
     def window(self) -> tuple[float, float]:
@@ -127,46 +212,70 @@ class Intervention(Value):
             return first, first + self.periods - 1
         return first, math.inf
 
+    @property
+    def changed(self) -> str:
+        """The indicator whose value it changes: for ``block`` the effect."""
+        return self.effect if self.effect is not None else self.indicator
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """What it reads: the condition and the rule."""
+        return tuple(text for text in (self.where, self.rule) if text is not None)
+
     @model_serializer
     def _to_text(self) -> str:
         return str(self)
 
     def __str__(self) -> str:
-        value = self.value if isinstance(self.value, Prior) else shortest(self.value)
-        parts = [self.indicator, str(value)]
-        for name in _OPTIONS:
+        second = _SECOND.get(self.verb, "value")
+        parts = [self.indicator, _written(getattr(self, second), bare=second != "rule")]
+        # What does not belong is shown too, by the message that refuses it.
+        ordered = [*VERBS[self.verb], *sorted(self._given - {*VERBS[self.verb]})]
+        for name in ordered:
             option = getattr(self, name)
-            if option is not None and option is not False:
-                parts.append(f"{name}={option!r}")
+            if name != second and option is not None and option is not False:
+                parts.append(f"{name}={_written(option, bare=name == 'within')}")
         return f"{self.verb}({', '.join(parts)})"
 
     def __repr__(self) -> str:
         return str(self)
 
 
+def _written(value: Any, bare: bool) -> str:
+    """Write an argument as it stands in a call."""
+    if isinstance(value, float):
+        return shortest(value)
+    return str(value) if bare or isinstance(value, Prior) else repr(value)
+
+
 def _read(text: str) -> dict[str, Any]:
     """Read a call such as ``scale(referrals, 1.15, over=8)``."""
-    form = "write it as shift(vacancy_rate, -0.02, start=3, over=4, where='acuity > 2')"
     try:
         node = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise SpecificationError(f"'{text}' is no intervention; {form}.") from None
+        raise SpecificationError(f"'{text}' is no intervention; {_FORM}.") from None
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-        raise SpecificationError(f"'{text}' is no intervention; {form}.")
+        raise SpecificationError(f"'{text}' is no intervention; {_FORM}.")
     verb = node.func.id
-    if verb not in _VERBS:
-        raise SpecificationError(f"'{text}': there is no verb '{verb}'. {nearest(verb, _VERBS)}")
+    if verb not in VERBS:
+        raise SpecificationError(f"'{text}': there is no verb '{verb}'. {nearest(verb, VERBS)}")
+    form, second = _FORMS.get(verb, _FORM), _SECOND.get(verb, "value")
     if len(node.args) != 2 or not isinstance(node.args[0], ast.Name):
-        raise SpecificationError(f"'{text}': {verb} takes an indicator and a value; {form}.")
+        what = {"rule": "a rule", "effect": "the effect that it acts on"}.get(second, "a value")
+        raise SpecificationError(f"'{text}': {verb} takes an indicator and {what}; {form}.")
     data: dict[str, Any] = {"verb": verb, "indicator": node.args[0].id}
-    try:
-        data["value"] = ast.literal_eval(node.args[1])
-    except (ValueError, TypeError):
-        data["value"] = ast.unparse(node.args[1])
+    data[second] = _literal(node.args[1])
+    if second == "rule" and not isinstance(data[second], str):
+        data[second] = ast.unparse(node.args[1])
     for keyword in node.keywords:
         if keyword.arg not in _OPTIONS:
-            hint = nearest(str(keyword.arg), _OPTIONS)
+            hint = nearest(str(keyword.arg), VERBS[verb])
             raise SpecificationError(f"'{text}': there is no option '{keyword.arg}'. {hint}")
+        bare = isinstance(keyword.value, ast.Name) if keyword.arg == "within" else False
+        call = isinstance(keyword.value, ast.Call) and keyword.arg in ("share", "amount")
+        if bare or call:
+            data[keyword.arg] = ast.unparse(keyword.value)
+            continue
         try:
             data[keyword.arg] = ast.literal_eval(keyword.value)
         except (ValueError, TypeError):
@@ -176,265 +285,9 @@ def _read(text: str) -> dict[str, Any]:
     return data
 
 
-def _build(verb: Verb, indicator: str, value: float | Prior | str, **options: Any) -> Intervention:
-    return Intervention(verb=verb, indicator=indicator, value=value, **options)
-
-
-def do(
-    indicator: str,
-    value: float | Prior | str,
-    *,
-    start: int | str | None = None,
-    until: int | str | None = None,
-    periods: int | None = None,
-    over: int | None = None,
-    where: str | None = None,
-) -> Intervention:
-    """Set an indicator to a value. See `Intervention` for the options.
-
-    Examples
-    --------
-    >>> do("turnover", 0.02, periods=6)
-    do(turnover, 0.02, periods=6)
-    """
-    return _build(
-        "do",
-        indicator,
-        value,
-        start=start,
-        until=until,
-        periods=periods,
-        over=over,
-        where=where,
-        # What is set has no natural value left for its own lag to see.
-        carry=False,
-    )
-
-
-def shift(
-    indicator: str,
-    value: float | Prior | str,
-    *,
-    start: int | str | None = None,
-    until: int | str | None = None,
-    periods: int | None = None,
-    over: int | None = None,
-    where: str | None = None,
-    carry: bool = False,
-) -> Intervention:
-    """Add to the natural value. See `Intervention` for the options.
-
-    Examples
-    --------
-    >>> shift("vacancy_rate", -0.02, where="acuity > 2")
-    shift(vacancy_rate, -0.02, where='acuity > 2')
-    """
-    return _build(
-        "shift",
-        indicator,
-        value,
-        start=start,
-        until=until,
-        periods=periods,
-        over=over,
-        where=where,
-        carry=carry,
-    )
-
-
-def scale(
-    indicator: str,
-    value: float | Prior | str,
-    *,
-    start: int | str | None = None,
-    until: int | str | None = None,
-    periods: int | None = None,
-    over: int | None = None,
-    where: str | None = None,
-    carry: bool = False,
-) -> Intervention:
-    """Multiply the natural value. See `Intervention` for the options.
-
-    Examples
-    --------
-    >>> scale("referrals", 1.15, over=8)
-    scale(referrals, 1.15, over=8)
-    """
-    return _build(
-        "scale",
-        indicator,
-        value,
-        start=start,
-        until=until,
-        periods=periods,
-        over=over,
-        where=where,
-        carry=carry,
-    )
-
-
-def at_least(
-    indicator: str,
-    value: float | Prior | str,
-    *,
-    start: int | str | None = None,
-    until: int | str | None = None,
-    periods: int | None = None,
-    over: int | None = None,
-    where: str | None = None,
-    carry: bool = False,
-) -> Intervention:
-    """Raise the natural value to a floor. See `Intervention` for the options.
-
-    Examples
-    --------
-    >>> at_least("nurse_hours", 3.48)
-    at_least(nurse_hours, 3.48)
-    """
-    return _build(
-        "at_least",
-        indicator,
-        value,
-        start=start,
-        until=until,
-        periods=periods,
-        over=over,
-        where=where,
-        carry=carry,
-    )
-
-
-def at_most(
-    indicator: str,
-    value: float | Prior | str,
-    *,
-    start: int | str | None = None,
-    until: int | str | None = None,
-    periods: int | None = None,
-    over: int | None = None,
-    where: str | None = None,
-    carry: bool = False,
-) -> Intervention:
-    """Lower the natural value to a ceiling. See `Intervention` for the options.
-
-    Examples
-    --------
-    >>> at_most("agency_share", 0.1)
-    at_most(agency_share, 0.1)
-    """
-    return _build(
-        "at_most",
-        indicator,
-        value,
-        start=start,
-        until=until,
-        periods=periods,
-        over=over,
-        where=where,
-        carry=carry,
-    )
-
-
-class Scenario(Value):
-    """A named set of interventions.
-
-    Parameters
-    ----------
-    name : str
-        What people call it; 'baseline' is taken by the world without intervention.
-    interventions : sequence of Intervention or str
-        At most one per indicator and period.
-    question : str
-        What the scenario is to answer, in the reader's words.
-
-    Raises
-    ------
-    SpecificationError
-        When an intervention cannot be read, or two of them meet on one indicator.
-
-    Examples
-    --------
-    >>> Scenario("surge", [scale("referrals", 1.15, over=8)]).interventions
-    (scale(referrals, 1.15, over=8),)
-    """
-
-    name: str
-    interventions: tuple[Intervention, ...]
-    question: str = ""
-
-    def __init__(
-        self,
-        name: str,
-        interventions: Intervention | str | Sequence[Intervention | str],
-        *,
-        question: str = "",
-    ) -> None:
-        if isinstance(interventions, Intervention | str):
-            interventions = [interventions]
-        super().__init__(name=name, interventions=interventions, question=question)
-
-    @classmethod
-    def read(cls, name: str, fields: Any) -> Scenario:
-        """Read a scenario as a file gives it: its name, and a map of its fields.
-
-        Parameters
-        ----------
-        name : str
-        fields : dict
-            ``interventions`` and ``question``.
-
-        Raises
-        ------
-        SpecificationError
-            Also for fields that a scenario does not have.
-        """
-        if not isinstance(fields, dict):
-            raise SpecificationError(f"must be a map of fields to values, not {described(fields)}.")
-        known = ("interventions", "question")
-        fields = {key: value for key, value in fields.items() if (key, value) != ("name", name)}
-        problems = [
-            Problem.at((key,), f"there is no '{key}' here. {nearest(str(key), known)}")
-            for key in fields
-            if key not in known
-        ]
-        if "interventions" not in fields:
-            problems.append(Problem.at(("interventions",), "is missing."))
-        try:
-            given = {key: value for key, value in fields.items() if key in known}
-            scenario = cls(name, **{"interventions": ["do(x, 0)"], **given})
-        except SpecificationError as error:
-            raise SpecificationError([*problems, *error.problems]) from None
-        if problems:
-            raise SpecificationError(problems)
-        return scenario
-
-    @model_validator(mode="after")
-    def _sound(self) -> Scenario:
-        if self.name == "baseline":
-            raise SpecificationError(
-                "'baseline' is the world without intervention; choose another name."
-            )
-        if not self.name.strip():
-            raise SpecificationError("a scenario needs a name.")
-        if not self.interventions:
-            raise SpecificationError("a scenario needs at least one intervention.")
-        for one, other in combinations(self.interventions, 2):
-            if one.indicator == other.indicator and _meet(one, other):
-                raise SpecificationError(
-                    f"'{one}' and '{other}' change {one.indicator} in the same periods; a scenario "
-                    "holds one change per indicator and period. End the first with until=, or "
-                    "write two scenarios."
-                )
-        return self
-
-
-def _meet(one: Intervention, other: Intervention) -> bool:
-    """Whether two interventions share a period, as far as their options say."""
-    for first, second in ((one, other), (other, one)):
-        # Periods written alike sort as they follow each other: 2025-03 before 2025-04.
-        if isinstance(first.until, str) and isinstance(second.start, str):
-            if len(first.until) == len(second.start) and first.until < second.start:
-                return False
-        elif first.window[1] < second.window[0]:
-            return False
-    return True
+def _literal(node: ast.expr) -> Any:
+    """Read a number or quoted text; anything else is kept as it is written."""
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return ast.unparse(node)

@@ -23,14 +23,14 @@ from dotwin.spec.expressions import (
 )
 from dotwin.spec.twin import Indicator, Twin
 
-__all__ = ["Reading", "problems_of_reading", "readings_of", "same_period_parents"]
+__all__ = ["Place", "Reading", "problems_of_reading", "readings_of", "same_period_parents"]
 
-Place = Literal["cause", "equals", "exposure", "when", "of", "where", "probability"]
+Place = Literal["cause", "equals", "exposure", "when", "of", "where", "rule", "probability"]
 
 #: Where an expression decides something rather than measures it.
 _CONDITIONS = ("when", "where", "probability")
 #: Where groups may be named, as in ``region == 'North'``.
-_NAMES_GROUPS = ("when", "where", "probability", "of")
+_NAMES_GROUPS = ("when", "where", "rule", "probability", "of")
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,8 @@ def _levels(twin: Twin, reading: Reading, expression: Expr) -> Iterator[str]:
         if isinstance(e, Across) and not e.others and ranks[e.over] <= ranks[level]:
             return
         if isinstance(e, Ref):
-            its = twin.indicators[e.name].level or twin.unit
+            one = twin.indicators.get(e.name)
+            its = e.name if one is None else one.level or twin.unit
             if its in ranks and ranks[its] > ranks[level]:
                 yield e
         for child in e.children():
@@ -268,8 +269,8 @@ def _levels(twin: Twin, reading: Reading, expression: Expr) -> Iterator[str]:
 
 def _form(twin: Twin, reading: Reading, expression: Expr) -> Iterator[str]:
     starts = [e for e in expression.walk() if isinstance(e, Start)]
-    if starts and reading.place != "where":
-        yield f"'{starts[0]}' has a meaning only in an intervention's where."
+    if starts and reading.place not in ("where", "rule"):
+        yield f"'{starts[0]}' has a meaning only in an intervention's where or rule."
     if reading.place in _CONDITIONS:
         inner = expression.item if isinstance(expression, Start) else expression
         if not isinstance(inner, Compare | Bool | Not | Ref):

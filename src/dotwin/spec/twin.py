@@ -18,7 +18,7 @@ from dotwin.spec.indicator import (
     Season,
     Zeros,
 )
-from dotwin.spec.interventions import Scenario
+from dotwin.spec.scenario import Scenario
 from dotwin.spec.value import FrozenDict, Number, Value, Whole, frozen, shortest
 
 if TYPE_CHECKING:  # rooms above this one: named for readers and type checkers only

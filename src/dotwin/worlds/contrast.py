@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dotwin.errors import SpecificationError, nearest
-from dotwin.spec.expressions import parse
 from dotwin.worlds.aggregate import By, Groups, adds_up, aggregate, unit_of
+from dotwin.worlds.identified import identification_of
 from dotwin.worlds.licence import (
+    MONOTONE_COUPLING,
     NO_HIDDEN_CAUSES,
     Licence,
-    differing,
-    identification_of,
     licence_of,
     refuse,
 )
+from dotwin.worlds.paired import expected, needed_for, reached, realised
 from dotwin.worlds.program import BASELINE
-from dotwin.worlds.run import compared
 from dotwin.worlds.tables import interval_ends, number, over_draws
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from dotwin.graph import IdentificationVerdict
     from dotwin.worlds.futures import Futures
-    from dotwin.worlds.world import World
 
 __all__ = ["Contrast", "contrast"]
 
@@ -133,9 +131,54 @@ class Contrast:
             that comes from simulating rather than from not knowing the parameters; more
             replicates make it smaller. Realised contrasts do not have it.
         """
+        return self._summary(self.futures.groups(by), on, interval)
+
+    def gains_and_losses(
+        self, *, on: str | Sequence[str] | None = None, interval: float = 0.9
+    ) -> pd.DataFrame:
+        """Say what a redeployment brings to those who receive, and what to those who give.
+
+        A unit receives or gives by what it is expected to get over the horizon, on average over
+        draws. So the groups are fixed, and no result of the comparison chooses them.
+
+        Parameters
+        ----------
+        on : str or sequence of str, optional
+            Indicators or expressions of them; what the contrast is on unless given.
+        interval : float
+
+        Returns
+        -------
+        DataFrame
+            As `summary`, with the columns ``role`` (receives, gives or neither), ``units`` (how
+            many) and ``moved`` (what they receive in the period, in units of what stays the same;
+            less than 0 where they give).
+
+        Raises
+        ------
+        SpecificationError
+            When the scenario redeploys nothing, or several things.
+        """
+        from dotwin.worlds.exchange import roles_of
+
+        roles = roles_of(self.futures, self.name)
+        table = self._summary(roles.groups, on, interval)
+        units = dict(zip(roles.names, roles.sizes, strict=True))
+        table.insert(2, "units", table["role"].map(units))
+        moved = {
+            (role, label): roles.moved[i, t]
+            for i, role in enumerate(roles.names)
+            for t, label in enumerate(self.futures.run.future.labels)
+        }
+        keys = zip(table["role"], table["period"], strict=True)
+        table["moved"] = [moved[key] for key in keys]
+        return table
+
+    def _summary(
+        self, groups: Groups, on: str | Sequence[str] | None, interval: float
+    ) -> pd.DataFrame:
         import pandas as pd
 
-        groups = self.futures.groups(by)
         chosen = self.outcomes if on is None else (on,) if isinstance(on, str) else tuple(on)
         tables = []
         for text in chosen:
@@ -321,6 +364,8 @@ def contrast(
         The outcomes; everything that the scenarios can change unless given.
     assume : str or sequence of str
         ``no hidden causes``: compare although the declared graph does not license it.
+        ``monotone coupling``: compare although an arrow is cut around which the same indicator acts
+        on the outcome, so that the answer holds two worlds' values of one unit at once.
     replicates : int
         How many noises are averaged, an even number.
 
@@ -338,16 +383,18 @@ def contrast(
     if replicates < 2 or replicates % 2:
         raise SpecificationError(f"replicates={replicates}: an even number, 2 or more.")
     assumed = frozenset([assume] if isinstance(assume, str) else assume)
-    if unknown := sorted(assumed - {NO_HIDDEN_CAUSES}):
-        raise SpecificationError(f"assume='{unknown[0]}': a contrast knows '{NO_HIDDEN_CAUSES}'.")
+    known = (NO_HIDDEN_CAUSES, MONOTONE_COUPLING)
+    if unknown := sorted(assumed - set(known)):
+        shown = " and ".join(f"'{one}'" for one in known)
+        raise SpecificationError(f"assume='{unknown[0]}': a contrast knows {shown}.")
     outcomes = _outcomes(futures, name, against, on)
     licence = licence_of(futures, name, against, outcomes, assumed)
     refuse(licence, outcomes)
-    needed = _needed(futures, outcomes)
+    needed = needed_for(futures, outcomes)
     if of == "realised":
-        worlds = _realised(futures, name, against, needed)
+        worlds = realised(futures, name, against, needed)
     else:
-        worlds = _expected(futures, name, against, needed, replicates)
+        worlds = expected(futures, name, against, needed, replicates)
     return Contrast(futures, name, against, of, outcomes, licence, worlds)
 
 
@@ -355,8 +402,8 @@ def _outcomes(
     futures: Futures, name: str, against: str, on: str | Sequence[str] | None
 ) -> tuple[str, ...]:
     if on is None:
-        reached = _reached(futures, name, against)
-        return tuple(str(n) for n in futures.draws.data_vars if n in reached)
+        differ = reached(futures, name, against)
+        return tuple(str(n) for n in futures.draws.data_vars if n in differ)
     chosen = [on] if isinstance(on, str) else list(on)
     found: dict[str, None] = {}
     for text in chosen:
@@ -365,70 +412,3 @@ def _outcomes(
     for one in found:
         futures.read(one)
     return tuple(found)
-
-
-def _reached(futures: Futures, name: str, against: str) -> frozenset[str]:
-    """Return the indicators that can differ between two scenarios."""
-    changed = differing(futures.program(name), futures.program(against))
-    graph = futures.twin.graph
-    return frozenset(changed).union(*(graph.descendants(one) for one in changed))
-
-
-def _needed(futures: Futures, outcomes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the outcomes with what their ratios and averages are taken over."""
-    found = dict.fromkeys(outcomes)
-    for name in outcomes:
-        one = futures.twin.indicators[name]
-        extra = [one.trials, one.weight]
-        extra += sorted(parse(one.exposure).names()) if one.exposure else []
-        found |= dict.fromkeys(other for other in extra if other and other in futures.draws)
-    for threshold in futures.twin.thresholds.values():
-        names = parse(threshold.of).names()
-        if names & set(outcomes):
-            found |= dict.fromkeys(n for n in sorted(names) if n in futures.draws)
-    return tuple(found)
-
-
-def _realised(
-    futures: Futures, name: str, against: str, needed: tuple[str, ...]
-) -> dict[str, NDArray[np.float64]]:
-    order = list(futures.scenarios)
-    both = [order.index(name), order.index(against)]
-    return {n: futures.read(n)[both][:, None] for n in needed}
-
-
-def _expected(
-    futures: Futures, name: str, against: str, needed: tuple[str, ...], replicates: int
-) -> dict[str, NDArray[np.float64]]:
-    """Average both worlds over each pair of mirrored noise."""
-    worlds = {
-        n: np.repeat(values / 2.0, replicates // 2, axis=1)
-        for n, values in _realised(futures, name, against, needed).items()
-    }
-    run = futures.run
-    reached = _reached(futures, name, against)
-    programs = compared(
-        run, futures.program(against), futures.program(name), reached, frozenset(needed)
-    )
-    simulated = [n for n in needed if not _is_constant(futures, n)]
-    for values in (worlds[n] for n in simulated):
-        values[:, 1:] = 0.0
-    for n in set(needed) - set(simulated):
-        worlds[n] *= 2.0
-    for replicate in range(1, replicates):
-
-        def add(rows: slice, number: int, world: World, pair: int = replicate // 2) -> None:
-            # The scenario comes first, then the one that it is compared with.
-            for n in simulated:
-                for t in range(len(run.future)):
-                    value = world.seen[n][run.start.past + t]
-                    worlds[n][1 - number, pair, rows, :, t] += value / 2.0
-
-        run.engine(programs, replicate).collect(add)
-    return worlds
-
-
-def _is_constant(futures: Futures, name: str) -> bool:
-    """Whether an indicator is a given that no scenario changes."""
-    touched = frozenset().union(*(program.touched for program in futures.run.programs))
-    return futures.twin.indicators[name].is_given and name not in touched

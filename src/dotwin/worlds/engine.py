@@ -19,11 +19,12 @@ import numpy as np
 
 from dotwin.mechanisms.response import Response
 from dotwin.spec.expressions import Expr, parse
+from dotwin.worlds.changing import Tally
 from dotwin.worlds.machine import Machine
 from dotwin.worlds.noise import unit_numbers
 from dotwin.worlds.program import Program
 from dotwin.worlds.start import Start, all_reads, expressions_of
-from dotwin.worlds.unfolding import Edges, Unfolding
+from dotwin.worlds.unfolding import Unfolding
 from dotwin.worlds.world import World
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Engine:
     known_periods: Mapping[int, int] = field(default_factory=dict)
     imputed: Mapping[tuple[str, int, int], NDArray[np.float64]] = field(default_factory=dict)
     hidden: Callable[[str, int], Any] | None = None
-    edges: Edges = field(default_factory=Edges)
+    tally: Tally = field(default_factory=Tally)
 
     @cached_property
     def everyone(self) -> NDArray[np.uint64]:
@@ -165,21 +166,21 @@ class Engine:
     def _by_block[T](
         self, work: Callable[[Unfolding], T], block: int | Sequence[slice] | None
     ) -> Iterator[T]:
-        """Do some work for each block, in order, on several threads; count the edges."""
+        """Do some work for each block, in order, on several threads; keep the tally."""
         if block is None or isinstance(block, int):
             total, size = len(self.machine.draws), self.size(block)
             slices = [slice(first, min(first + size, total)) for first in range(0, total, size)]
         else:
             slices = list(block)
 
-        def one(rows: slice) -> tuple[T, Edges]:
+        def one(rows: slice) -> tuple[T, Tally]:
             # A draw may send a predictor to infinity: its values are counted, not warned about.
             with np.errstate(all="ignore"):
                 run = Unfolding(self, self.machine.block(rows, self.seed), rows)
-                return work(run), run.edges
+                return work(run), run.tally
 
-        for result, edges in _in_order(one, slices):
-            self.edges.merge(edges)
+        for result, tally in _in_order(one, slices):
+            self.tally.merge(tally)
             yield result
 
     def response(self, block: Block, name: str, t: int) -> Response:

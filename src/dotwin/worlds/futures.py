@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dotwin.inference import Fit
-    from dotwin.spec.interventions import Scenario
+    from dotwin.spec.scenario import Scenario
     from dotwin.spec.twin import Twin
     from dotwin.worlds.contrast import Contrast
     from dotwin.worlds.licence import Licence
@@ -50,12 +50,16 @@ class Futures:
         The share of the changed unit-periods that are held at an edge of the support.
     notes : tuple of str
         What a reader must know, in words.
+    received : dict of (scenario, indicator) to float array (unit, period)
+        What redeployments bring to each unit, on average over draws, in units of what stays the
+        same; less than 0 where a unit gives.
     """
 
     draws: xr.Dataset
     run: Run
     edge_share: Mapping[tuple[str, str], float]
     notes: tuple[str, ...]
+    received: Mapping[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
 
     # ── what they are ──────────────────────────────────────────────────────────────────────────
 

@@ -6,27 +6,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dotwin.errors import LicenceError
-from dotwin.graph import IdentificationVerdict
-from dotwin.graph import licence as identification_licence
+from dotwin.worlds.identified import differing, differing_cuts, identification_of
 
 if TYPE_CHECKING:
-    from dotwin.graph import TwinGraph
     from dotwin.inference import Fit
     from dotwin.worlds.futures import Futures
-    from dotwin.worlds.program import Change, Program
+    from dotwin.worlds.program import Program
 
 __all__ = [
+    "MONOTONE_COUPLING",
     "NO_HIDDEN_CAUSES",
     "Licence",
     "Verdict",
-    "differing",
-    "identification_of",
     "licence_of",
     "refuse",
 ]
 
 #: What to assume where the declared graph does not license an effect.
 NO_HIDDEN_CAUSES = "no hidden causes"
+#: What to assume where an answer holds two worlds' values of one unit at once.
+MONOTONE_COUPLING = "monotone coupling"
 
 Status = Literal["yes", "thin", "no", "unknown", "assumed"]
 
@@ -39,10 +38,13 @@ class Verdict:
     ----------
     status : {'yes', 'thin', 'no', 'unknown', 'assumed'}
     sentence : str
+    assumption : str
+        What was assumed, or would have to be, for an answer that is not licensed.
     """
 
     status: Status
     sentence: str
+    assumption: str = ""
 
     def __str__(self) -> str:
         return f"{self.status}. {self.sentence}"
@@ -79,6 +81,8 @@ class Licence:
         """What the answer is, in words."""
         if self.identified.status == "yes":
             return "effect"
+        if self.identified.assumption == MONOTONE_COUPLING:
+            return "effect if the two worlds' noise is monotonely coupled"
         return "association under the declared graph, not an effect"
 
     def __str__(self) -> str:
@@ -99,63 +103,6 @@ class Licence:
             for line in str(self).splitlines()
         )
         return f"<table>{rows}</table>"
-
-
-def differing(one: Program, other: Program) -> tuple[str, ...]:
-    """Return the indicators whose interventions differ between two programs.
-
-    What both change alike is part of the setting in which they are compared.
-    """
-
-    def changes(program: Program) -> dict[str, frozenset[str]]:
-        return {
-            name: frozenset(str(change.intervention) for change in several)
-            for name, several in program.changes.items()
-        }
-
-    first, second = changes(one), changes(other)
-    return tuple(n for n in {**first, **second} if first.get(n) != second.get(n))
-
-
-def identification_of(
-    one: Program, other: Program, outcome: str, graph: TwinGraph
-) -> IdentificationVerdict:
-    """Judge on the declared graph whether a comparison of two programs identifies an effect.
-
-    Parameters
-    ----------
-    one, other : Program
-    outcome : str
-    graph : TwinGraph
-
-    Returns
-    -------
-    IdentificationVerdict
-    """
-    changed = differing(one, other)
-    if not changed:
-        return IdentificationVerdict("licensed", "Both scenarios make the same changes.")
-    several = [c for p in (one, other) for name in changed for c in p.changes.get(name, ())]
-    lasting = [change for change in several if _keeps_its_mechanism(change)]
-    read = frozenset[str]().union(*(c.where.names() for c in lasting if c.where is not None))
-    return identification_licence(
-        graph,
-        changed,
-        outcome,
-        natural={change.intervention.indicator for change in lasting},
-        reads=read & set(graph.indicators),
-        carry={change.intervention.indicator for change in lasting if change.feeds_back},
-    )
-
-
-def _keeps_its_mechanism(change: Change) -> bool:
-    """Whether what the indicator would be by itself goes on to matter.
-
-    It does when the change starts from the natural value, rises to full strength, ends within the
-    horizon, or waits for a rule.
-    """
-    acting = change.strength[change.first :]
-    return change.intervention.verb != "do" or change.group == "rule" or bool((acting < 1).any())
 
 
 def licence_of(
@@ -191,7 +138,7 @@ def _identified(
     outcomes: tuple[str, ...],
     assume: frozenset[str],
 ) -> Verdict:
-    changed = differing(one, other)
+    changed = tuple(dict.fromkeys((*differing(one, other), *differing_cuts(one, other))))
     if not changed:
         return Verdict("yes", "both scenarios make the same changes, so every difference is zero.")
     graph = futures.twin.graph
@@ -213,11 +160,16 @@ def _identified(
     for y, verdict in failed.items():
         by_reason.setdefault(verdict.reason.rstrip("."), []).append(futures.twin.label(y))
     text = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+    if all(verdict.coupling for verdict in failed.values()):
+        status: Status = "assumed" if MONOTONE_COUPLING in assume else "no"
+        return Verdict(status, f"Coupling: monotone. {_sentence(text)}", MONOTONE_COUPLING)
     if NO_HIDDEN_CAUSES in assume:
         return Verdict(
-            "assumed", f"Association under the declared graph, not an effect. {_sentence(text)}"
+            "assumed",
+            f"Association under the declared graph, not an effect. {_sentence(text)}",
+            NO_HIDDEN_CAUSES,
         )
-    return Verdict("no", _sentence(text))
+    return Verdict("no", _sentence(text), NO_HIDDEN_CAUSES)
 
 
 def _sentence(text: str) -> str:
@@ -264,8 +216,13 @@ def refuse(licence: Licence, outcomes: tuple[str, ...]) -> None:
     """
     if licence.identified.status != "no":
         return
+    assumption = licence.identified.assumption
+    as_what = {
+        NO_HIDDEN_CAUSES: "So the difference between the scenarios is no effect. Say "
+        f"assume='{NO_HIDDEN_CAUSES}' to see it as an association under the declared graph",
+        MONOTONE_COUPLING: f"Say assume='{MONOTONE_COUPLING}' to see it under that coupling",
+    }[assumption]
     raise LicenceError(
-        f"{licence.identified.sentence} So the difference between the scenarios is no effect. "
-        f"Say assume='{NO_HIDDEN_CAUSES}' to see it as an association under the declared graph"
+        f"{licence.identified.sentence} {as_what}"
         + (", or name licensed outcomes with on=." if len(outcomes) > 1 else ".")
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dotwin.spec.expressions import parse
-from dotwin.spec.interventions import do
+from dotwin.spec.verbs import do
 from dotwin.worlds.engine import Engine
 from dotwin.worlds.machine import Machine, Mechanism
 from dotwin.worlds.panel_frame import Frame

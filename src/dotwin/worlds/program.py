@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dotwin.errors import Problem, SpecificationError, nearest
-from dotwin.spec.expressions import Across, Call, Expr, Ref, Start, parse
-from dotwin.spec.interventions import Intervention, Scenario
+from dotwin.spec.check import problems_of_intervention
+from dotwin.spec.expressions import Expr, Ref, Start, parse
+from dotwin.spec.interventions import Intervention
+from dotwin.spec.prior import Prior
+from dotwin.spec.scenario import Scenario
 from dotwin.worlds.calendar import FuturePeriods
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     from dotwin.spec.twin import Twin
 
-__all__ = ["BASELINE", "Change", "Program", "chosen_scenarios", "compile_programs", "reads"]
+__all__ = ["BASELINE", "Change", "Cut", "Program", "chosen_scenarios", "compile_programs", "reads"]
 
 #: The world without intervention.
 BASELINE = "baseline"
@@ -43,12 +46,15 @@ class Change:
         The condition that a unit must meet.
     group : {'everyone', 'fixed', 'rule'}
         Whether the condition is read once, when the intervention begins, or anew in each period.
+    rule: Expr, optional
+        What a policy sets, or whose need a redeployment puts first.
     """
 
     intervention: Intervention
     strength: NDArray[np.float64]
     where: Expr | None
     group: Group
+    rule: Expr | None = None
 
     def acts(self, t: int) -> bool:
         """Whether it acts in a future period, counted from 0."""
@@ -66,7 +72,18 @@ class Change:
         It does when asked to (``carry=True``) and when the value is set: what is set has no
         natural value left.
         """
-        return self.intervention.carry or self.intervention.verb == "do"
+        return self.intervention.carry or self.intervention.verb in ("do", "policy")
+
+    @property
+    def expressions(self) -> tuple[Expr, ...]:
+        """What it reads: the condition and the rule."""
+        return tuple(e for e in (self.where, self.rule) if e is not None)
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether its value is a distribution."""
+        one = self.intervention
+        return any(isinstance(value, Prior) for value in (one.value, one.share, one.amount))
 
     @property
     def address(self) -> str:
@@ -75,7 +92,24 @@ class Change:
         It leaves dates and group out, so that two scenarios with the same change draw it alike.
         """
         one = self.intervention
-        return f"{one.verb}({one.indicator}, {one.value})"
+        said = next(v for v in (one.value, one.share, one.amount) if v is not None)
+        return f"{one.verb}({one.indicator}, {said})"
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """One arrow that is cut: the effect sees the cause as it is in the baseline.
+
+    Parameters
+    ----------
+    cause, effect : str
+    periods : bool array (period,)
+        Where it is cut.
+    """
+
+    cause: str
+    effect: str
+    periods: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +127,7 @@ class Program:
         The indicators so that in each period causes, and what rules read, come first.
     touched : frozenset of str
         The indicators that can differ from the baseline; all others never do.
+    cuts : tuple of Cut
     """
 
     name: str
@@ -100,6 +135,18 @@ class Program:
     changes: Mapping[str, tuple[Change, ...]]
     order: tuple[str, ...]
     touched: frozenset[str]
+    cuts: tuple[Cut, ...] = ()
+
+    def held(self, name: str, t: int) -> frozenset[str]:
+        """Return the causes that an indicator sees as in the baseline in a future period."""
+        return frozenset(
+            cut.cause for cut in self.cuts if cut.effect == name and bool(cut.periods[t])
+        )
+
+    def reads(self) -> frozenset[str]:
+        """Return the names that its conditions and rules read."""
+        several = (change for changes in self.changes.values() for change in changes)
+        return frozenset().union(*(e.names() for change in several for e in change.expressions))
 
 
 def chosen_scenarios(
@@ -161,16 +208,20 @@ def compile_programs(
     problems: list[Problem] = []
     for scenario in scenarios:
         changes: dict[str, tuple[Change, ...]] = {}
+        cuts: list[Cut] = []
         faults = len(problems)
         for intervention in scenario.interventions:
             where = f"{scenario.name} > {intervention}"
-            found = _target_problems(twin, intervention, where)
+            found = [
+                Problem(scenario.name, problem.what)
+                for problem in problems_of_intervention(twin, intervention)
+            ]
             strength, wrong_dates = _strength(intervention, future, where)
-            condition, group, wrong_where = _condition(twin, intervention, where)
-            found += wrong_dates + wrong_where
-            problems += found
-            if not found:
-                change = Change(intervention, strength, condition, group)
+            problems += found + wrong_dates
+            if not found and not wrong_dates and intervention.effect is not None:
+                cuts.append(Cut(intervention.indicator, intervention.effect, strength > 0))
+            elif not found and not wrong_dates:
+                change = _change(twin, intervention, strength)
                 before = changes.get(intervention.indicator, ())
                 if any(((other.strength > 0) & (strength > 0)).any() for other in before):
                     problems.append(
@@ -179,8 +230,10 @@ def compile_programs(
                 changes[intervention.indicator] = (*before, change)
         if len(problems) == faults:
             order = _order(twin, changes, scenario.name)
-            touched = frozenset(changes).union(*(twin.graph.descendants(x) for x in changes))
-            programs.append(Program(scenario.name, scenario, changes, order, touched))
+            sources = {*changes, *(cut.effect for cut in cuts)}
+            touched = frozenset(sources).union(*(twin.graph.descendants(x) for x in sources))
+            program = Program(scenario.name, scenario, changes, order, touched, tuple(cuts))
+            programs.append(program)
     if problems:
         raise SpecificationError(problems)
     return tuple(programs)
@@ -192,27 +245,6 @@ def reads(expression: Expr) -> frozenset[tuple[str, int]]:
         return frozenset()
     own = {(expression.name, expression.lag)} if isinstance(expression, Ref) else set()
     return frozenset(own).union(*(reads(child) for child in expression.children()))
-
-
-def _target_problems(twin: Twin, intervention: Intervention, where: str) -> list[Problem]:
-    name = intervention.indicator
-    if name not in twin.indicators:
-        return [Problem(where, f"there is no indicator '{name}'. {nearest(name, twin.indicators)}")]
-    one = twin.indicators[name]
-    if one.equals is not None:
-        parts = sorted(parse(one.equals).names() - {name})
-        return [
-            Problem(
-                where,
-                f"'{name}' is exact, {name} = {one.equals}, so it cannot be set apart from its "
-                f"parts. Change {' or '.join(parts) if parts else 'another indicator'} instead.",
-            )
-        ]
-    if one.categories and one.family != "ordinal":
-        return [
-            Problem(where, f"'{name}' holds text categories, and a verb needs numbers to act on.")
-        ]
-    return []
 
 
 def _strength(
@@ -245,60 +277,15 @@ def _strength(
     return strength, []
 
 
-def _condition(
-    twin: Twin, intervention: Intervention, where: str
-) -> tuple[Expr | None, Group, list[Problem]]:
-    if intervention.where is None:
-        return None, "everyone", []
-    expression = parse(intervention.where)
-    levels = twin.panel.all_levels
-    problems = [
-        Problem(where, f"where: there is no '{name}'. {nearest(name, [*twin.indicators, *levels])}")
-        for name in sorted(expression.names() - set(twin.indicators) - set(levels))
-    ]
-    for part in expression.walk():
-        if isinstance(part, Across) and part.over not in levels:
-            problems.append(
-                Problem(where, f"where: '{part.over}' is no level. {nearest(part.over, levels)}")
-            )
-        if isinstance(part, Call) and part.function == "share":
-            problems += [
-                Problem(where, f"where: '{name}' has no trials.")
-                for name in part.names() & set(twin.indicators)
-                if twin.indicators[name].trials is None
-            ]
-        if isinstance(part, Start) and any(isinstance(e, Start) for e in part.item.walk()):
-            problems.append(Problem(where, "where: start(...) inside start(...) has no meaning."))
-    if problems:
-        return expression, "fixed", problems
-    changing = {name for name, _ in reads(expression) if name in twin.indicators}
-    rule = any(not twin.indicators[name].is_given for name in changing)
-    below = _same_period_descendants(twin, intervention.indicator)
-    for name, lag in sorted(reads(expression)):
-        if lag == 0 and name in below:
-            problems.append(
-                Problem(
-                    where,
-                    f"where reads {name}, which {intervention.indicator} acts on in the same "
-                    f"period, so the rule would depend on its own result. Read last period's "
-                    f"value, {name}[-1], or the value when it begins, start({name}).",
-                )
-            )
-    return expression, "rule" if rule else "fixed", problems
-
-
-def _same_period_descendants(twin: Twin, name: str) -> frozenset[str]:
-    children: dict[str, set[str]] = {}
-    for arrow in twin.graph.arrows:
-        if arrow.lag == 0:
-            children.setdefault(arrow.cause, set()).add(arrow.effect)
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        fresh = children.get(waiting.pop(), set()) - found
-        found |= fresh
-        waiting += fresh
-    return frozenset(found - {name})
+def _change(twin: Twin, one: Intervention, strength: NDArray[np.float64]) -> Change:
+    """Read what an intervention reads, and say for whom it acts."""
+    where = None if one.where is None else parse(one.where)
+    rule = None if one.rule is None else parse(one.rule)
+    group: Group = "everyone"
+    if where is not None:
+        read = {name for name, _ in reads(where) if name in twin.indicators}
+        group = "rule" if any(not twin.indicators[name].is_given for name in read) else "fixed"
+    return Change(one, strength, where, group, rule)
 
 
 def _order(twin: Twin, changes: Mapping[str, tuple[Change, ...]], scenario: str) -> tuple[str, ...]:
@@ -317,11 +304,13 @@ def _order(twin: Twin, changes: Mapping[str, tuple[Change, ...]], scenario: str)
     graph.add_edges_from((a.cause, a.effect) for a in twin.graph.arrows if a.lag == 0)
     for name, several in changes.items():
         for change in several:
-            if change.where is None:
-                continue
+            read = [pair for expression in change.expressions for pair in reads(expression)]
+            weight = twin.indicators[name].weight
+            if change.intervention.verb == "redeploy" and weight is not None:
+                read.append((weight, 0))
             graph.add_edges_from(
                 (other, name)
-                for other, lag in reads(change.where)
+                for other, lag in read
                 if lag == 0 and other in twin.indicators and other != name
             )
     place = {name: i for i, name in enumerate(base)}

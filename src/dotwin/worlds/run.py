@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from dotwin.inference import Fit
     from dotwin.panel import Panel
-    from dotwin.spec.interventions import Scenario
+    from dotwin.spec.scenario import Scenario
     from dotwin.spec.twin import Twin
     from dotwin.worlds.calendar import FuturePeriods
 
@@ -122,8 +122,10 @@ class Run:
 
 def compared(
     run: Run, base: Program, other: Program, reached: frozenset[str], needed: frozenset[str]
-) -> tuple[Program, Program]:
+) -> tuple[Program, ...]:
     """Prepare two programs to be run again for some outcomes only.
+
+    They come last; where an arrow is cut, the baseline that its effect sees comes before them.
 
     Parameters
     ----------
@@ -134,18 +136,25 @@ def compared(
     needed : frozenset of str
         The outcomes.
     """
-    relevant = set(needed)
-    for program in (base, other):
-        for changes in program.changes.values():
-            for change in changes:
-                if change.where is not None:
-                    relevant |= change.where.names() & set(run.twin.indicators)
+    indicators = run.twin.indicators
+    relevant = set(needed) | {
+        str(indicators[name].weight)
+        for program in (base, other)
+        for name, changes in program.changes.items()
+        if any(change.intervention.verb == "redeploy" for change in changes)
+    }
+    relevant |= base.reads() | other.reads()
+    relevant &= indicators.keys()
     relevant |= {above for name in relevant for above in run.twin.graph.ancestors(name)}
 
     def pruned(program: Program) -> tuple[str, ...]:
         return tuple(name for name in program.order if name in relevant)
 
-    return replace(base, order=pruned(base)), replace(other, order=pruned(other), touched=reached)
+    pair = replace(base, order=pruned(base)), replace(other, order=pruned(other))
+    if base.cuts or other.cuts:
+        baseline = run.programs[0]
+        return replace(baseline, order=pruned(baseline)), *pair
+    return pair[0], replace(pair[1], touched=reached)
 
 
 def plan(

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dotwin.errors import LicenceError, SpecificationError
+from dotwin.errors import ConservationWarning, LicenceError, SpecificationError
+from dotwin.spec.check import AMOUNTS
+from dotwin.worlds.changing import Tally
 from dotwin.worlds.futures import Futures
 from dotwin.worlds.run import Run, plan
 from dotwin.worlds.store import MemoryStore, Store, ZarrStore
-from dotwin.worlds.unfolding import Edges
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dotwin.inference import Fit
     from dotwin.panel import Panel
-    from dotwin.spec.interventions import Scenario
+    from dotwin.spec.indicator import Indicator
+    from dotwin.spec.scenario import Scenario
 
 __all__ = ["simulate"]
 
@@ -101,13 +104,16 @@ def simulate(
         carry_forward=carry_forward,
     )
     store = _store(run, out)
-    edges = _fill(run, store)
-    _refuse_edges(edges, assumed)
+    tally = _fill(run, store)
+    _refuse_edges(tally, assumed)
+    _warn_of_resources_from_nowhere(run, tally)
+    drawn = run.shape[0] * run.shape[1]
     return Futures(
         draws=store.dataset(),
         run=run,
-        edge_share=edges.shares(),
+        edge_share=tally.edge_shares(),
         notes=_notes(run, store.undefined),
+        received={key: total / drawn for key, total in tally.received.items()},
     )
 
 
@@ -139,14 +145,14 @@ def _store(run: Run, out: str | os.PathLike[str] | None) -> Store:
     return MemoryStore(run, touched)
 
 
-def _fill(run: Run, store: Store) -> Edges:
+def _fill(run: Run, store: Store) -> Tally:
     engine = run.engine()
     engine.collect(store.put, store.blocks)
-    return engine.edges
+    return engine.tally
 
 
-def _refuse_edges(edges: Edges, assumed: frozenset[str]) -> None:
-    many = {key: share for key, share in edges.shares().items() if share > _MOST_AT_EDGE}
+def _refuse_edges(tally: Tally, assumed: frozenset[str]) -> None:
+    many = {key: share for key, share in tally.edge_shares().items() if share > _MOST_AT_EDGE}
     if not many or "edge" in assumed:
         return
     shown = "; ".join(
@@ -158,6 +164,42 @@ def _refuse_edges(edges: Edges, assumed: frozenset[str]) -> None:
         f"{shown}. Such a scenario does not do what it says. Choose a smaller change, or say "
         f"assume='edge' to simulate it all the same."
     )
+
+
+def _warn_of_resources_from_nowhere(run: Run, tally: Tally) -> None:
+    """Warn of scenarios that add staff or capacity and name no source."""
+    for program in run.programs:
+        if program.scenario is None or program.scenario.source:
+            continue
+        added = [
+            run.twin.label(name)
+            for name, changes in program.changes.items()
+            if tally.added.get((program.name, name), 0.0) > 0
+            and all(change.intervention.verb != "redeploy" for change in changes)
+            and is_resource(run.twin.indicators[name])
+        ]
+        if added:
+            warnings.warn(
+                f"{program.name}: resources appear from nowhere ({', '.join(added)}). Say where "
+                f"they come from with source= in the scenario, or move them between units with "
+                f"redeploy.",
+                ConservationWarning,
+                stacklevel=4,
+            )
+
+
+def is_resource(one: Indicator) -> bool:
+    """Whether an indicator is an amount of staff or capacity: more must come from somewhere.
+
+    It is when its domain is workforce or capacity and it is an amount: not a share, a rate, a
+    probability or a category.
+    """
+    if one.domain not in ("workforce", "capacity") or one.categories:
+        return False
+    if one.trials is not None or one.out_of is not None:
+        return False
+    relative = one.unit.lower().startswith(("share", "percent", "%", "rate"))
+    return (one.family is None or one.family in AMOUNTS) and not relative
 
 
 def _notes(run: Run, undefined: dict[str, int]) -> tuple[str, ...]:
@@ -194,6 +236,15 @@ def _notes(run: Run, undefined: dict[str, int]) -> tuple[str, ...]:
         notes.append(
             f"{count:,} values of {twin.label(name)} could not be computed and are missing"
         )
+    uncertain = {
+        str(change.intervention)
+        for program in run.programs
+        for changes in program.changes.values()
+        for change in changes
+        if change.uncertain
+    }
+    for text in sorted(uncertain):
+        notes.append(f"{text} is drawn once per draw, alike in all scenarios that say it")
     return tuple(notes)
 
 

@@ -130,7 +130,7 @@ def longest_lag(twin: Twin, programs: Sequence[Program]) -> int:
     lags = [expression.max_lag for _, expression in expressions_of(twin)]
     for program in programs:
         for changes in program.changes.values():
-            lags += [change.where.max_lag for change in changes if change.where is not None]
+            lags += [e.max_lag for change in changes for e in change.expressions]
     return max(lags, default=0)
 
 

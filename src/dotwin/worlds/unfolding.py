@@ -8,22 +8,18 @@ one, which everything else reads. What an intervention cannot reach is the basel
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dotwin.mechanisms.family import PlainFamily
 from dotwin.mechanisms.kernels.compiled import kernel, plain
-from dotwin.mechanisms.links import get_link
 from dotwin.mechanisms.response import Response, respond
-from dotwin.spec.expressions import Expr, evaluate
-from dotwin.spec.prior import Prior
+from dotwin.spec.expressions import evaluate
+from dotwin.worlds.changing import Changing, Tally
 from dotwin.worlds.machine import Machine, Mechanism, shock
-from dotwin.worlds.noise import normal_noise, prior_quantile, tail_noise, uniform
-from dotwin.worlds.program import Change, Program
-from dotwin.worlds.verbs import Changed, acts_on_share, change_share, change_value, support_edges
+from dotwin.worlds.noise import normal_noise, tail_noise, uniform
 from dotwin.worlds.world import World, WorldEnvironment
 
 if TYPE_CHECKING:
@@ -31,7 +27,7 @@ if TYPE_CHECKING:
 
     from dotwin.worlds.engine import Engine
 
-__all__ = ["Edges", "Unfolding"]
+__all__ = ["Unfolding"]
 
 #: The logarithm of the largest number that a double holds is 709.8.
 _LARGEST_PREDICTOR = 700.0
@@ -39,36 +35,6 @@ _LARGEST_PREDICTOR = 700.0
 _LARGEST_LOG_COUNT = 36.7
 #: The smallest number above 0 that a double holds with all its digits.
 _TINY = float(np.finfo(float).tiny)
-
-
-@dataclass(eq=False)
-class Edges:
-    """How many intervened unit-periods had to be held at the edge of what is possible.
-
-    Parameters
-    ----------
-    changed, at_edge : dict of (scenario, indicator) to int
-    """
-
-    changed: dict[tuple[str, str], int] = field(default_factory=dict)
-    at_edge: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    def add(self, key: tuple[str, str], changed: int, at_edge: int) -> None:
-        """Count further unit-periods."""
-        self.changed[key] = self.changed.get(key, 0) + changed
-        self.at_edge[key] = self.at_edge.get(key, 0) + at_edge
-
-    def merge(self, other: Edges) -> None:
-        """Count what another has counted."""
-        for key, changed in other.changed.items():
-            self.add(key, changed, other.at_edge[key])
-
-    def shares(self) -> dict[tuple[str, str], float]:
-        """Return the share at the edge, by scenario and indicator."""
-        return {
-            key: self.at_edge[key] / changed if changed else 0.0
-            for key, changed in self.changed.items()
-        }
 
 
 def _sound(response: Response) -> Response:
@@ -114,7 +80,7 @@ class Unfolding:
         self.twin, self.start, self.past = engine.twin, engine.start, engine.start.past
         self.everyone, self.by_level = engine.everyone, engine.by_level
         self.expressions = engine.expressions
-        self.edges = Edges()
+        self.tally = Tally()
         self.amounts: dict[str, Any] = {}
         self.tables: dict[str, Mapping[str, Any]] = {}
         self.fixed: dict[str, Any] = {}
@@ -203,44 +169,51 @@ class Unfolding:
                 {name: list(values) for name, values in past.seen.items()},
                 {name: list(values) for name, values in past.natural.items()},
             )
-            groups: dict[int, Any] = {}
+            changing = Changing(self, world, program)
             for t in range(self.engine.horizon):
                 for name in program.order:
                     if baseline is not None and name not in program.touched:
                         same = baseline.seen[name][self.past + t]
                         world.put(name, self.past + t, same, same)
                     else:
-                        self._step(world, program, name, t, groups)
+                        held = program.held(name, t)
+                        made = self.natural(world, name, self.past + t, held, baseline)
+                        changing.put(name, t, *made)
             baseline = world if baseline is None else baseline
             yield world
 
-    def _step(
-        self, world: World, program: Program, name: str, t: int, groups: dict[int, Any]
-    ) -> None:
-        position = self.past + t
-        natural, response, noise = self.natural(world, name, position)
-        acting = [change for change in program.changes.get(name, ()) if change.acts(t)]
-        if not acting:
-            world.put(name, position, natural, natural)
-            return
-        (change,) = acting
-        changed = self._changed(change, name, natural, response, noise, change.strength[t])
-        group = self._group(world, change, name, t, natural, groups)
-        value = changed.value
-        at_edge = changed.at_edge & np.isfinite(changed.value)
-        acts = np.isfinite(changed.value)
-        if group is not None:
-            value = np.where(group, value, natural)
-            at_edge, acts = at_edge & group, acts & group
-        self.edges.add((program.name, name), int(acts.sum()), int(at_edge.sum()))
-        world.put(name, position, value, value if change.feeds_back else natural)
+    def natural(
+        self,
+        world: World,
+        name: str,
+        position: int,
+        held: frozenset[str] = frozenset(),
+        reference: World | None = None,
+    ) -> tuple[Any, Response | None, Any]:
+        """Return what the world itself yields, with its distribution and noise where it has any.
 
-    def natural(self, world: World, name: str, position: int) -> tuple[Any, Response | None, Any]:
-        """Return what the world itself yields, with its distribution and noise where it has any."""
+        Parameters
+        ----------
+        world : World
+        name : str
+        position : int
+            The period, counted from the first that is kept.
+        held : frozenset of str
+            Causes that it sees as they are in the reference world.
+        reference : World, optional
+        """
         one = self.twin.indicators[name]
         if one.is_given:
             return world.seen[name][position], None, None
-        environment = WorldEnvironment(self.twin, world, self.start.members, position, child=name)
+        environment = WorldEnvironment(
+            self.twin,
+            world,
+            self.start.members,
+            position,
+            child=name,
+            held=held,
+            reference=reference,
+        )
         if one.equals is not None:
             value = evaluate(self.expressions[name], environment)
             value = np.atleast_2d(np.asarray(value, dtype=float))
@@ -283,77 +256,3 @@ class Unfolding:
             return trials
         u = uniform(self.noise(f"{name}.trials", self.by_level[level], ordinal))
         return np.floor(trials + u)
-
-    def _changed(
-        self,
-        change: Change,
-        name: str,
-        natural: Any,
-        response: Response | None,
-        noise: Any,
-        strength: float,
-    ) -> Changed:
-        verb, amount = change.intervention.verb, self._amount(change)
-        if response is None:
-            return change_value(verb, natural, amount, strength, -np.inf, np.inf)
-        mechanism = self.machine.mechanisms[name]
-        if acts_on_share(mechanism.equation):
-            changed = change_share(verb, response, mechanism.equation, noise, amount, strength)
-            level = mechanism.equation.indicator.level
-            if level is not None and level != self.twin.unit:
-                first = self.start.members.levels[level].representative
-                changed = Changed(changed.value[:, first], changed.at_edge[:, first])
-            return changed
-        family = mechanism.equation.family
-        usual = float(get_link(family.link).inverse(mechanism.design.reference.child[0]))
-        low, high = support_edges(
-            mechanism.equation, family.support, usual, response.extra.get("lower")
-        )
-        changed = change_value(verb, natural, amount, strength, low, high)
-        if response.holds is None:
-            return changed
-        holds = np.asarray(response.holds) != 0
-        return Changed(np.where(holds, changed.value, natural), changed.at_edge & holds)
-
-    def _amount(self, change: Change) -> Any:
-        """Return an intervention's value, drawn once per draw where it is a distribution."""
-        value = change.intervention.value
-        if not isinstance(value, Prior):
-            return value
-        if change.address not in self.amounts:
-            v = tail_noise(self.engine.seed, change.address, self.machine.draws, self.everyone, 0)
-            self.amounts[change.address] = prior_quantile(value, v)
-        return self.amounts[change.address]
-
-    def _group(
-        self,
-        world: World,
-        change: Change,
-        name: str,
-        t: int,
-        natural: Any,
-        groups: dict[int, Any],
-    ) -> Any:
-        """Return who is intervened on, or None for everyone; an unknown condition does not hold."""
-        if change.where is None:
-            return None
-        if change.group == "fixed" and id(change) in groups:
-            return groups[id(change)]
-        environment = WorldEnvironment(
-            self.twin,
-            world,
-            self.start.members,
-            self.past + t,
-            overrides={name: natural},
-            begun=partial(self._begun, world, change),
-        )
-        condition = np.atleast_2d(np.asarray(evaluate(change.where, environment), dtype=float))
-        group = np.nan_to_num(condition) != 0
-        if change.group == "fixed":
-            groups[id(change)] = group
-        return group
-
-    def _begun(self, world: World, change: Change, expression: Expr) -> Any:
-        """Return what an expression was in the period before the intervention began."""
-        before = self.past + change.first - 1
-        return evaluate(expression, WorldEnvironment(self.twin, world, self.start.members, before))

@@ -121,6 +121,9 @@ class WorldEnvironment:
         Values of this period that are not in the world yet.
     begun : callable, optional
         Gives ``start(expression)``.
+    held : frozenset of str
+        What is read as it is in the reference world.
+    reference : World, optional
     """
 
     twin: Twin
@@ -130,6 +133,8 @@ class WorldEnvironment:
     child: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     begun: Callable[[Expr], Any] | None = None
+    held: frozenset[str] = frozenset()
+    reference: World | None = None
 
     def value(self, name: str, lag: int) -> Any:
         """Return an indicator's values ``lag`` periods back, or each unit's group of a level."""
@@ -139,6 +144,8 @@ class WorldEnvironment:
             return self.members.levels[name].labels
         where = self.position - lag
         kept = self.world.natural if name == self.child and lag else self.world.seen
+        if self.reference is not None and name in self.held:
+            kept = self.reference.seen
         if where < 0 or (value := kept[name][where]) is None:
             return np.full((1, len(self.members.units)), np.nan)
         return value
