@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dotwin.mechanisms import elementwise
 from dotwin.mechanisms.equation import Predictor, Term
 from dotwin.mechanisms.kernels.compiled import kernel, plain
+from dotwin.mechanisms.memory import room
 from dotwin.spec.expressions import Environment, evaluate
 
 __all__ = [
@@ -294,7 +295,7 @@ def _room(
     shapes += [np.shape(part) for part in (*parts, *values)]
     levels = (*predictor.levels, *predictor.slope_levels)
     shapes += [codes[level].shape for level in levels]
-    eta = np.empty(np.broadcast_shapes(*shapes))
+    eta = room(np.broadcast_shapes(*shapes))
     np.add(parts[0], parts[1] if len(parts) > 1 else 0.0, out=eta)
     return eta
 

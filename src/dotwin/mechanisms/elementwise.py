@@ -8,8 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotwin.mechanisms.kernels.compiled import kernel, plain
+from dotwin.mechanisms.memory import room
 
-__all__ = ["exp", "log", "log1p", "maximum", "minimum", "sqrt", "true_divide"]
+__all__ = [
+    "exp",
+    "log",
+    "log1p",
+    "logit",
+    "logit_share",
+    "maximum",
+    "minimum",
+    "sqrt",
+    "true_divide",
+]
 
 maximum, minimum = np.maximum, np.minimum
 sqrt, true_divide = np.sqrt, np.true_divide
@@ -18,7 +29,7 @@ sqrt, true_divide = np.sqrt, np.true_divide
 def _filled(name: str, x: Any) -> NDArray[np.float64]:
     values = np.asarray(x, dtype=float)
     flat = plain(values).reshape(-1)
-    out = np.empty(flat.size)
+    out = room(flat.shape)
     kernel(name)(flat, out)
     return out.reshape(values.shape)
 
@@ -36,3 +47,17 @@ def log(x: Any) -> NDArray[np.float64]:
 def log1p(x: Any) -> NDArray[np.float64]:
     """Return the logarithm of 1 + x, as NumPy's to the last digit or two."""
     return _filled("log1p", x)
+
+
+def logit(x: Any) -> NDArray[np.float64]:
+    """Return log(x) - log1p(-x), in one pass."""
+    return _filled("logit", x)
+
+
+def logit_share(count: Any, trials: Any) -> NDArray[np.float64]:
+    """Return log((count + 1/2) / (trials - count + 1/2)), missing where there are no trials."""
+    both = np.broadcast_arrays(np.asarray(count, dtype=float), np.asarray(trials, dtype=float))
+    flat = [plain(one).reshape(-1) for one in both]
+    out = room(flat[0].shape)
+    kernel("logit_share")(*flat, out)
+    return out.reshape(both[0].shape)

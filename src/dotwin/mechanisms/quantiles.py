@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dotwin.mechanisms.kernels.compiled import kernel, plain
+from dotwin.mechanisms.memory import room
 
 __all__ = [
     "bernoulli",
@@ -53,7 +54,7 @@ def _rows(*arrays: ArrayLike) -> tuple[tuple[int, ...], list[FloatArray]]:
 
 def _filled(name: str, *arrays: ArrayLike) -> FloatArray:
     shape, rows = _rows(*arrays)
-    out = np.empty(np.broadcast_shapes(*(x.shape for x in rows)))
+    out = room(np.broadcast_shapes(*(x.shape for x in rows)))
     kernel(name)(*rows, out)
     return out.reshape(shape)
 
@@ -61,7 +62,7 @@ def _filled(name: str, *arrays: ArrayLike) -> FloatArray:
 def normal(v: ArrayLike, eta: ArrayLike, sd: ArrayLike, *, logarithmic: bool) -> FloatArray:
     """Return normal values with mean eta, or exp(eta) where ``logarithmic``."""
     shape, rows = _rows(v, eta, sd)
-    out = np.empty(np.broadcast_shapes(*(x.shape for x in rows)))
+    out = room(np.broadcast_shapes(*(x.shape for x in rows)))
     kernel("normal")(*rows, logarithmic, out)
     return out.reshape(shape)
 
@@ -123,7 +124,7 @@ def ordinal(v: ArrayLike, eta: ArrayLike, cutpoints: FloatArray) -> FloatArray:
         cuts = np.broadcast_to(cuts, (*shape, width)).reshape(1, -1, width)
     rows = [plain(x.reshape((1,) * (2 - x.ndim) + x.shape)) for x in (noise, predictor)]
     cuts = plain(cuts.reshape((1,) * (3 - cuts.ndim) + cuts.shape))
-    out = np.empty(np.broadcast_shapes(*(x.shape for x in rows), cuts.shape[:2]))
+    out = room(np.broadcast_shapes(*(x.shape for x in rows), cuts.shape[:2]))
     kernel("ordinal")(*rows, cuts, out)
     return out.reshape(shape)
 
@@ -162,7 +163,7 @@ def _tabled(name: str, arrays: tuple[ArrayLike, ...], tables: FloatArray) -> Flo
         given = [np.asarray(x, dtype=float) for x in arrays]
         shape = np.broadcast_shapes(*(x.shape for x in given))
         rows = [plain(x).reshape((1,) * (2 - x.ndim) + x.shape) for x in given]
-    out = np.empty(np.broadcast_shapes(*(x.shape for x in rows)))
+    out = room(np.broadcast_shapes(*(x.shape for x in rows)))
     kernel(name)(*rows, tables, out)
     return out.reshape(shape)
 

@@ -56,7 +56,8 @@ def evaluate(expression: Expr, environment: Environment, ops: Any = np) -> Any:
     environment : Environment
         Gives the arrays; their shapes must broadcast.
     ops : module
-        `numpy`, or a module with the same names for elementwise functions.
+        `numpy`, or a module with the same names for elementwise functions; it may have ``logit``
+        and ``logit_share`` of its own.
 
     Returns
     -------
@@ -139,6 +140,8 @@ def _apply(e: Call, env: Environment, ops: Any) -> Any:
         match e.arguments[0]:
             case Call(function="share", arguments=(Ref(name=name, lag=lag),)):
                 count, trials = env.value(name, lag), env.trials(name, lag)
+                if hasattr(ops, "logit_share"):
+                    return ops.logit_share(count, trials)
                 # Half an event either way keeps 0 of n and n of n finite (Haldane 1956); no
                 # trials at all is missing.
                 known = _divide(ops, trials, trials)
@@ -149,6 +152,8 @@ def _apply(e: Call, env: Environment, ops: Any) -> Any:
             return getattr(ops, e.function)(first)
         case "square":
             return first * first
+        case "logit" if hasattr(ops, "logit"):
+            return ops.logit(first)
         case "logit":
             return ops.log(first) - ops.log1p(-first)
         case "hinge":

@@ -150,10 +150,11 @@ def tail_noise(
     >>> bool((both[2:, 1:] == tail_noise(1, "visits", np.array([2]), units[1:], 662)).all())
     True
     """
+    from dotwin.mechanisms.memory import room
     from dotwin.worlds.philox import fill_tail_noise
 
     key = node_key(seed, node)
-    out = np.empty((len(draws), len(units)))
+    out = room((len(draws), len(units)))
     numbers = np.ascontiguousarray(units, dtype=np.uint64)
     fill_tail_noise(
         np.uint64(key[0]),

@@ -15,6 +15,7 @@ import numpy as np
 
 from dotwin.mechanisms.family import PlainFamily
 from dotwin.mechanisms.kernels.compiled import kernel, plain
+from dotwin.mechanisms.memory import room
 from dotwin.mechanisms.response import Response, respond
 from dotwin.spec.expressions import evaluate
 from dotwin.worlds.changing import Changing, Tally
@@ -35,6 +36,7 @@ _LARGEST_PREDICTOR = 700.0
 _LARGEST_LOG_COUNT = 36.7
 #: The smallest number above 0 that a double holds with all its digits.
 _TINY = float(np.finfo(float).tiny)
+_LARGEST = float(np.finfo(float).max)
 
 
 def _sound(response: Response) -> Response:
@@ -48,9 +50,13 @@ def _sound(response: Response) -> Response:
         return response
     largest = _LARGEST_LOG_COUNT if response.family.discrete else _LARGEST_PREDICTOR
     most = _LARGEST_PREDICTOR if link == "logit" else largest
-    eta = np.atleast_2d(np.asarray(response.eta, dtype=float))
-    held = np.empty(eta.shape)
-    kernel("hold")(plain(eta), -_LARGEST_PREDICTOR, most, link == "logit", held)
+    eta = plain(np.atleast_2d(np.asarray(response.eta, dtype=float)))
+    outside = np.empty(1, dtype=np.int64)
+    kernel("within")(eta, -_LARGEST_PREDICTOR, most, outside)
+    if not outside[0]:
+        return response
+    held = room(eta.shape)
+    kernel("hold")(eta, -_LARGEST_PREDICTOR, most, link == "logit", held)
     return replace(response, eta=held)
 
 
@@ -63,6 +69,11 @@ def _inside(response: Response, values: NDArray[np.float64]) -> NDArray[np.float
     support = family.support
     if family.discrete or (isinstance(family, PlainFamily) and np.isfinite(support.low)):
         return values
+    if support.low == -np.inf and support.high == np.inf:
+        outside = np.empty(1, dtype=np.int64)
+        kernel("within")(values, -_LARGEST, _LARGEST, outside)
+        if not outside[0]:
+            return values
     values = np.where(np.isinf(values), np.nan, values)
     if not support.closed_low:
         low = support.low

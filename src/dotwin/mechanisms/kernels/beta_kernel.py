@@ -18,10 +18,17 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dotwin.mechanisms.kernels.elementary import SMALLEST, exp, log, normal_score
+from dotwin.mechanisms.kernels.elementary import (
+    SMALLEST,
+    exp,
+    log,
+    normal_score,
+)
 from dotwin.mechanisms.kernels.gammas import (
+    SHIFT,
     beta_density,
     beta_logit,
+    far_stirling_rest,
     order_six,
     stirling_rest,
 )
@@ -36,7 +43,7 @@ _LARGEST_PRECISION = 1e20
 _CLOSE = 5e-3  # a step so short, in units of the density's width, errs by its seventh power
 _MOST_LEVELS = 400.0
 _LEVELS = 4
-_EPS = 2.0**-52
+_ENOUGH = 1e-12  # four more levels change the tail by less, and what is left is far smaller
 _ROUNDS = 4
 _LEAST_SHAPE = 0.4  # the expansion of a smaller one is too far off
 
@@ -81,7 +88,7 @@ def _tails(count: int, a: Any, b: Any, x: Any, y: Any, work: Any) -> None:
             value[i] = fresh if still else old
             top[i], bottom[i] = high0 * scale, low0 * scale
             before[i] = inverse
-            arrived = math.fabs(fresh - old) <= _EPS * math.fabs(fresh)
+            arrived = math.fabs(fresh - old) <= _ENOUGH * math.fabs(fresh)
             done[i] = 1.0 if arrived else done[i]
         n += _LEVELS
         for i in range(count):
@@ -93,36 +100,43 @@ def _tails(count: int, a: Any, b: Any, x: Any, y: Any, work: Any) -> None:
 
 
 @njit(error_model="numpy", forceinline=True)
-def _log_gamma_cumulants(a: float) -> tuple[float, float, float, float, float]:
-    """Return the first five cumulants of log X, for X gamma with shape a, to about 7 digits."""
-    r0, r1, r2, r3 = 1.0 / a, 1.0 / (a + 1.0), 1.0 / (a + 2.0), 1.0 / (a + 3.0)
-    s0, s1, s2, s3 = r0 * r0, r1 * r1, r2 * r2, r3 * r3
-    x = a + 4.0
+def _far_cumulants(x: float) -> tuple[float, float, float, float, float]:
+    """Return the first five cumulants of log X, for X gamma with shape x > 4, to about 7 digits."""
     w = 1.0 / x
     q = w * w
     first = log(x) - 0.5 * w - q * (1.0 / 12.0 - q * (1.0 / 120.0 - q * (1.0 / 252.0)))
-    first -= r0 + r1 + r2 + r3
     second = w + 0.5 * q + q * w * (1.0 / 6.0 - q * (1.0 / 30.0 - q * (1.0 / 42.0)))
-    second += s0 + s1 + s2 + s3
     third = -q - q * w - q * q * (0.5 - q * (1.0 / 6.0 - q * (1.0 / 6.0)))
-    third -= 2.0 * (s0 * r0 + s1 * r1 + s2 * r2 + s3 * r3)
     fourth = q * w * (2.0 + w * (3.0 + w * (2.0 - q * (1.0 - q * (4.0 / 3.0)))))
-    fourth += 6.0 * (s0 * s0 + s1 * s1 + s2 * s2 + s3 * s3)
     fifth = -q * q * (6.0 + w * (12.0 + w * (10.0 - q * 7.0)))
+    return first, second, third, fourth, fifth
+
+
+@njit(error_model="numpy", forceinline=True)
+def _cumulants(a: float) -> tuple[float, float, float, float, float]:
+    """Return them for any shape, from those of a larger one."""
+    r0, r1, r2, r3 = 1.0 / a, 1.0 / (a + 1.0), 1.0 / (a + 2.0), 1.0 / (a + 3.0)
+    s0, s1, s2, s3 = r0 * r0, r1 * r1, r2 * r2, r3 * r3
+    first, second, third, fourth, fifth = _far_cumulants(a + 4.0)
+    first -= r0 + r1 + r2 + r3
+    second += s0 + s1 + s2 + s3
+    third -= 2.0 * (s0 * r0 + s1 * r1 + s2 * r2 + s3 * r3)
+    fourth += 6.0 * (s0 * s0 + s1 * s1 + s2 * s2 + s3 * s3)
     fifth -= 24.0 * (s0 * s0 * r0 + s1 * s1 * r1 + s2 * s2 * r2 + s3 * s3 * r3)
     return first, second, third, fourth, fifth
 
 
 @njit(error_model="numpy", forceinline=True)
-def _guess(a: float, b: float, z: float) -> float:
+def _expanded(of_a: Any, of_b: Any, z: float) -> float:
     """Return about the logit of a beta value: a difference of logs of gamma values."""
-    a1, a2, a3, a4, a5 = _log_gamma_cumulants(a)
-    b1, b2, b3, b4, b5 = _log_gamma_cumulants(b)
+    a1, a2, a3, a4, a5 = of_a
+    b1, b2, b3, b4, b5 = of_b
     scale = 1.0 / (a2 + b2)
     sd = math.sqrt(a2 + b2)
-    g1 = (a3 - b3) * scale / sd
+    over = scale * sd
+    g1 = (a3 - b3) * scale * over
     g2 = (a4 + b4) * scale * scale
-    g3 = (a5 - b5) * scale * scale / sd
+    g3 = (a5 - b5) * scale * scale * over
     z2 = z * z
     h2 = z2 - 1.0
     h3 = z * (z2 - 3.0)
@@ -131,6 +145,27 @@ def _guess(a: float, b: float, z: float) -> float:
     x += g3 * h4 * (1.0 / 120.0) - g1 * g2 * (h4 + h2) * (1.0 / 24.0)
     x += g1 * g1 * g1 * (12.0 * h4 + 19.0 * h2) * (1.0 / 324.0)
     return a1 - b1 + sd * x
+
+
+@njit(error_model="numpy")
+def _begin(count: int, u: Any, a: Any, b: Any, rest: Any, t: Any) -> None:
+    """Fill in what the density needs of Stirling's series, and a guess at the logit.
+
+    Shapes from `SHIFT` on need no climb to larger ones; a tile of such shapes is spared it.
+    """
+    near = 0
+    for i in range(count):
+        rest[i] = far_stirling_rest(a[i] + b[i]) - far_stirling_rest(a[i]) - far_stirling_rest(b[i])
+        t[i] = _expanded(_far_cumulants(a[i]), _far_cumulants(b[i]), normal_score(u[i]))
+        near += 1 if a[i] < SHIFT else 0
+    if near == 0:
+        return
+    for i in range(count):
+        climbed = stirling_rest(a[i] + b[i]) - stirling_rest(a[i]) - stirling_rest(b[i])
+        guess = _expanded(_cumulants(a[i]), _cumulants(b[i]), normal_score(u[i]))
+        small = a[i] < SHIFT
+        rest[i] = climbed if small else rest[i]
+        t[i] = guess if small else t[i]
 
 
 def build_beta(version: int) -> Any:
@@ -159,8 +194,7 @@ def build_beta(version: int) -> Any:
                     p = q * e
                     u[i] = -noise[i] if flip else noise[i]
                     a[i], b[i] = p, q
-                    rest[i] = stirling_rest(kappa) - stirling_rest(p) - stirling_rest(q)
-                    t[i] = _guess(p, q, normal_score(u[i]))
+                _begin(count, u, a, b, rest, t)
                 common = 0
                 for i in range(count):
                     suits = math.fabs(u[i]) >= _LEAST_TAIL and a[i] > _LEAST_SHAPE
@@ -189,10 +223,12 @@ def build_beta(version: int) -> Any:
                         break
                     for i in range(waiting):
                         e = exp(-math.fabs(t[i]))
-                        near, far = e / (1.0 + e), 1.0 / (1.0 + e)
-                        below = near if t[i] < 0.0 else far
-                        above = far if t[i] < 0.0 else near
-                        density[i] = beta_density(a[i], b[i], below, above, rest[i])
+                        far = 1.0 / (1.0 + e)
+                        near = e * far
+                        x[i] = near if t[i] < 0.0 else far
+                        y[i] = far if t[i] < 0.0 else near
+                        density[i] = beta_density(a[i], b[i], x[i], y[i], rest[i])
+                        below, above = x[i], y[i]
                         away[i] = a[i] * above - b[i] * below
                         # the tail on the side of the mean where x lies: its fraction is short
                         right = away[i] < 0.0

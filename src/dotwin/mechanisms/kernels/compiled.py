@@ -35,6 +35,8 @@ _MODULES = {
     "hold": "predictor_kernels",
     "log": "elementwise_kernels",
     "log1p": "elementwise_kernels",
+    "logit": "elementwise_kernels",
+    "logit_share": "elementwise_kernels",
     "lognormal": "value_kernels",
     "negative_binomial": "count_kernels",
     "normal": "value_kernels",
@@ -42,6 +44,7 @@ _MODULES = {
     "poisson": "count_kernels",
     "student_t": "value_kernels",
     "student_t_tables": "value_kernels",
+    "within": "predictor_kernels",
 }
 
 

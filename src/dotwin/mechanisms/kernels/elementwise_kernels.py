@@ -9,7 +9,7 @@ from numba import njit
 
 from dotwin.mechanisms.kernels.elementary import SMALLEST, exp, log, log1p
 
-__all__ = ["build_exp", "build_log", "build_log1p"]
+__all__ = ["build_exp", "build_log", "build_log1p", "build_logit", "build_logit_share"]
 
 
 def build_exp(version: int) -> Any:
@@ -64,3 +64,34 @@ def build_log1p(version: int) -> Any:
                     out[i] = math.log1p(x[i])
 
     return fill_log1p
+
+
+def build_logit(version: int) -> Any:
+    """Compile log(x / (1 - x)), precise at both ends."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def fill_logit(x: Any, out: Any) -> None:
+        assert version >= 0
+        beyond = 0
+        for i in range(x.size):
+            out[i] = log(x[i]) - log1p(-x[i])
+            beyond += 0 if x[i] >= SMALLEST and x[i] < 1.0 else 1
+        if beyond > 0:
+            for i in range(x.size):
+                if not (x[i] >= SMALLEST and x[i] < 1.0):
+                    out[i] = math.log(x[i]) - math.log1p(-x[i])
+
+    return fill_logit
+
+
+def build_logit_share(version: int) -> Any:
+    """Compile the logit of a share of trials, half an event away from both ends."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def fill_logit_share(count: Any, trials: Any, out: Any) -> None:
+        assert version >= 0
+        for i in range(count.size):
+            y = log((count[i] + 0.5) / (trials[i] - count[i] + 0.5))
+            out[i] = y if trials[i] != 0.0 else math.nan
+
+    return fill_logit_share

@@ -21,9 +21,11 @@ from numba import njit
 from dotwin.mechanisms.kernels.elementary import SMALLEST, exp, fma, log, log1p_less
 
 __all__ = [
+    "SHIFT",
     "beta_density",
     "beta_logit",
     "beta_tails",
+    "far_stirling_rest",
     "gamma_density",
     "gamma_log",
     "gamma_tails",
@@ -32,7 +34,7 @@ __all__ = [
 ]
 
 _TWO_PI = 2.0 * math.pi
-_SHIFT = 10.0  # from here eight terms of Stirling's series reach double precision
+SHIFT = 10.0  # from here eight terms of Stirling's series reach double precision
 _EPS = 2.0**-53
 _MOST_TERMS = 10_000_000
 _TINY = 1e-300
@@ -45,7 +47,8 @@ _POWER_LAW = -40.0  # where x is so small, the first term of a tail's series is 
 
 
 @njit(error_model="numpy", forceinline=True)
-def _stirling_series(x: float) -> float:
+def far_stirling_rest(x: float) -> float:
+    """Return `stirling_rest` for x >= `SHIFT`."""
     v = 1.0 / x
     q = v * v
     p = -3617.0 / 122400.0
@@ -62,13 +65,13 @@ def _stirling_series(x: float) -> float:
 @njit(error_model="numpy", forceinline=True)
 def stirling_rest(x: float) -> float:
     """Return log Gamma(x) - ((x - 1/2) log x - x + log(2 pi) / 2), for x > 0."""
-    small = x < _SHIFT
-    above = x + _SHIFT if small else x
-    rest = _stirling_series(above)
+    small = x < SHIFT
+    above = x + SHIFT if small else x
+    rest = far_stirling_rest(above)
     product = x * (x + 1.0) * (x + 2.0) * (x + 3.0) * (x + 4.0)
     product = product * (x + 5.0) * (x + 6.0) * (x + 7.0) * (x + 8.0) * (x + 9.0)
     product = product if small else 1.0
-    climb = (x + (_SHIFT - 0.5)) * log(above) - _SHIFT - log(product) - (x - 0.5) * log(x)
+    climb = (x + (SHIFT - 0.5)) * log(above) - SHIFT - log(product) - (x - 0.5) * log(x)
     shifted = rest + climb
     return shifted if small else rest
 

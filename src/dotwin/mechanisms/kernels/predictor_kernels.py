@@ -7,7 +7,7 @@ from typing import Any
 
 from numba import njit
 
-__all__ = ["build_add_column", "build_add_effects", "build_hold"]
+__all__ = ["build_add_column", "build_add_effects", "build_hold", "build_within"]
 
 
 def build_add_effects(version: int) -> Any:
@@ -81,3 +81,18 @@ def build_hold(version: int) -> Any:
                 out[d, u] = above if x > high else x
 
     return hold
+
+
+def build_within(version: int) -> Any:
+    """Compile the count of values that are not between two bounds; NaN is not."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def within(eta: Any, low: float, high: float, outside: Any) -> None:
+        assert version >= 0
+        count = 0
+        for d in range(eta.shape[0]):
+            for u in range(eta.shape[1]):
+                count += 0 if eta[d, u] >= low and eta[d, u] <= high else 1
+        outside[0] = count
+
+    return within
