@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 from dotwin.spec import (
     Assigned,
     Cause,
+    Exposure,
     Governance,
     HiddenCause,
     Indicator,
@@ -58,6 +59,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Assignment": Assigned,
     "A hidden cause": HiddenCause,
     "A threshold": Threshold,
+    "An exposure matrix": Exposure,
     "A scenario": Scenario,
     "Governance": Governance,
 }
@@ -81,7 +83,8 @@ MEANINGS = {
     "start": ("start(x)", "the value when the intervention begins; in `where` and rules only"),
     "mean": (
         "mean(x, over=region)",
-        "the mean over the units of each unit's group; `others=True` leaves the unit itself out",
+        "the mean over the units of each unit's group, or weighted over those that an exposure "
+        "matrix names; `others=True` leaves the unit itself out",
     ),
     "sum": ("sum(x, over=region)", "the sum over them"),
 }
@@ -102,6 +105,8 @@ def words(annotation: Any) -> str:
     if origin is tuple:
         if Ellipsis in arguments:
             return f"list of {words(arguments[0])}"
+        if len(arguments) > 2:
+            return f"[{', '.join(words(one) for one in arguments)}]"
         return "[low, high]"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return f"map from name to {words(arguments[1])}"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dotwin.reports import report
     from dotwin.spec import (
         Cause,
+        Exposure,
         Governance,
         HiddenCause,
         Indicator,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CausalGraph",
     "Cause",
+    "Exposure",
     "Governance",
     "HiddenCause",
     "Indicator",
@@ -68,6 +70,7 @@ __version__ = "0.1.0"
 _HOME = {
     "CausalGraph": "dotwin.graph",
     "Cause": "dotwin.spec",
+    "Exposure": "dotwin.spec",
     "Governance": "dotwin.spec",
     "HiddenCause": "dotwin.spec",
     "Indicator": "dotwin.spec",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotwin.errors import ExpressionError
+from dotwin.panel.exposure import exposed
 from dotwin.spec.expressions import Expr
 from dotwin.spec.twin import Twin
 
@@ -126,7 +127,12 @@ class ArrayEnvironment:
         raise ExpressionError(f"start({expression}) has a meaning only inside an intervention.")
 
     def across(self, function: str, values: Any, over: str, others: bool) -> NDArray[np.float64]:
-        """Return the mean or sum over the units of each unit's group."""
+        """Return the mean or sum over each unit's group, or over those that it is exposed to."""
+        if over in self.twin.exposures:
+            codes, names = self.groups[self.twin.unit]
+            units = tuple(names[code] for code in codes)
+            matrix = np.asarray(values, dtype=float)
+            return exposed(function, matrix.T, self.twin.exposures[over], units, others).T
         codes, _ = self.groups[over]
         array = np.asarray(values, dtype=float)
         if array.shape[:1] != codes.shape:

@@ -1,6 +1,7 @@
 """The specification of a twin: pure data, its expressions, its YAML, and what is wrong with it."""
 
 from dotwin.spec.check import problems_of_expression, problems_of_scenario, problems_of_twin
+from dotwin.spec.exposure import Exposure
 from dotwin.spec.expressions import Environment, Expr, evaluate, parse
 from dotwin.spec.interventions import Intervention
 from dotwin.spec.library import models
@@ -27,6 +28,7 @@ __all__ = [
     "Assigned",
     "Cause",
     "Environment",
+    "Exposure",
     "Expr",
     "Governance",
     "HiddenCause",

@@ -114,14 +114,14 @@ def _names(twin: Twin) -> Iterator[Problem]:
     if not twin.indicators:
         yield Problem.at(("indicators",), "a twin needs at least one indicator.")
     levels = twin.panel.all_levels
-    for section in ("indicators", "hidden_causes"):
+    for section in ("indicators", "hidden_causes", "exposures"):
         for name in getattr(twin, section):
             path = (section, name)
             if what := _bad_name(name):
                 yield Problem.at(path, what)
             if name in levels:
                 yield Problem.at(path, f"'{name}' is a level too; choose another name.")
-            if section == "hidden_causes" and name in twin.indicators:
+            if section != "indicators" and name in twin.indicators:
                 yield Problem.at(path, f"'{name}' is an indicator too; choose another name.")
 
 

@@ -27,7 +27,8 @@ __all__ = ["Environment", "evaluate"]
 class Environment(Protocol):
     """What an expression is read against: arrays of one common, broadcastable shape.
 
-    One that also has a ``twin`` lets ordinals be compared with their categories.
+    One that also has a ``twin`` lets ordinals be compared with their categories; one that has
+    ``across_units(expression, ops)`` reads means and sums over units by itself.
     """
 
     def value(self, name: str, lag: int) -> Any:
@@ -100,6 +101,8 @@ def _evaluate(e: Expr, env: Environment, ops: Any) -> Any:
             return 1.0 - _truth(item, env, ops)
         case Start(item=item):
             return env.start(item)
+        case Across() if hasattr(env, "across_units"):
+            return env.across_units(e, ops)
         case Across(function=function, item=item, over=over, others=others):
             return env.across(function, _evaluate(item, env, ops), over, others)
         case Call():

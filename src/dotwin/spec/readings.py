@@ -158,14 +158,15 @@ def _names(twin: Twin, reading: Reading, expression: Expr) -> Iterator[str]:
 
 def _groups(twin: Twin, expression: Expr) -> Iterator[str]:
     for e in expression.walk():
-        if not isinstance(e, Across) or e.over in twin.panel.levels:
+        if not isinstance(e, Across) or e.over in (*twin.panel.levels, *twin.exposures):
             continue
         if e.over == twin.unit:
             yield f"'{e}' goes over the units of a group; '{e.over}' is the unit itself."
-        elif not twin.panel.levels:
+        elif not twin.panel.levels and not twin.exposures:
             yield f"'{e}' needs a level above the unit; panel > levels declares none."
         else:
-            yield f"there is no level '{e.over}'. {nearest(e.over, twin.panel.levels)}"
+            known = (*twin.panel.levels, *twin.exposures)
+            yield f"there is no level '{e.over}', nor an exposure matrix. {nearest(e.over, known)}"
 
 
 def _lags(twin: Twin, expression: Expr) -> Iterator[str]:
@@ -250,7 +251,8 @@ def _levels(twin: Twin, reading: Reading, expression: Expr) -> Iterator[str]:
         return
 
     def too_fine(e: Expr) -> Iterator[Ref]:
-        if isinstance(e, Across) and not e.others and ranks[e.over] <= ranks[level]:
+        grouped = isinstance(e, Across) and not e.others and e.over in ranks
+        if isinstance(e, Across) and grouped and ranks[e.over] <= ranks[level]:
             return
         if isinstance(e, Ref):
             one = twin.indicators.get(e.name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from dotwin.errors import Problem, SpecificationError
+from dotwin.spec.exposure import Exposure
 from dotwin.spec.indicator import (
     DOMAINS,
     FAMILIES,
@@ -194,6 +195,8 @@ class Twin(Value):
         Common causes that no column records.
     thresholds : dict of str to Threshold
         Lines whose crossing means something.
+    exposures : dict of str to Exposure
+        Which units see how much of which others, for ``mean(x, over=...)`` and ``sum``.
     scenarios : dict of str to Scenario
         Sets of interventions to compare.
     governance : Governance
@@ -226,6 +229,7 @@ class Twin(Value):
     indicators: Annotated[Mapping[str, Indicator], frozen]
     hidden_causes: Annotated[Mapping[str, HiddenCause], frozen] = FrozenDict()
     thresholds: Annotated[Mapping[str, Threshold], frozen] = FrozenDict()
+    exposures: Annotated[Mapping[str, Exposure], frozen] = FrozenDict()
     scenarios: Annotated[Mapping[str, Scenario], frozen] = FrozenDict()
     governance: Governance = Governance()
 

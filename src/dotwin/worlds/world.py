@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dotwin.errors import ExpressionError
-from dotwin.spec.expressions import Expr
+from dotwin.panel.exposure import exposed
+from dotwin.spec.expressions import Across, Expr, evaluate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,8 +164,40 @@ class WorldEnvironment:
             raise ExpressionError(f"start({expression}) has a meaning only inside an intervention.")
         return self.begun(expression)
 
+    def across_units(self, expression: Across, ops: Any) -> Any:
+        """Return a mean or sum over units.
+
+        A unit's own lag sees its natural value, but what it sees of the others is what they show:
+        a change in one unit reaches its neighbours.
+        """
+        function, over, others = expression.function, expression.over, expression.others
+        own = evaluate(expression.item, self, ops)
+        if self.child is None or all(
+            name != self.child or not lag for name, lag in expression.item.refs()
+        ):
+            return self.across(function, own, over, others)
+        seen = evaluate(expression.item, replace(self, child=None), ops)
+        result = self.across(function, seen, over, others)
+        if others or own is seen:
+            return result
+        known = np.where(np.isnan(seen), np.nan, 1.0)
+        weight: Any = 1.0
+        if over in self.twin.exposures:
+            alone = self.across("sum", known, over, True)
+            weight = np.nan_to_num(self.across("sum", known, over, False) - np.nan_to_num(alone))
+        share = weight / self.across("sum", known, over, False) if function == "mean" else weight
+        with np.errstate(invalid="ignore"):
+            # Where the two agree nothing is added, not even rounding.
+            return np.where(own != seen, result + share * (own - seen), result)
+
     def across(self, function: str, values: Any, over: str, others: bool) -> Any:
-        """Return the mean or sum over the units of each unit's group, missing ones left out."""
+        """Return the mean or sum over each unit's group, or over those that it is exposed to.
+
+        Units whose value is missing are left out.
+        """
+        if over in self.twin.exposures:
+            seen = self.twin.exposures[over]
+            return exposed(function, np.atleast_2d(values), seen, self.members.units, others)
         grouping = self.members.levels[over]
         array = np.atleast_2d(np.asarray(values, dtype=float))
         if array.shape[-1] == 1:

@@ -144,7 +144,7 @@ def _expanded(of_a: Any, of_b: Any, z: float) -> float:
     x = z + g1 * h2 * (1.0 / 6.0) + g2 * h3 * (1.0 / 24.0) - g1 * g1 * (2.0 * h3 + z) * (1.0 / 36.0)
     x += g3 * h4 * (1.0 / 120.0) - g1 * g2 * (h4 + h2) * (1.0 / 24.0)
     x += g1 * g1 * g1 * (12.0 * h4 + 19.0 * h2) * (1.0 / 324.0)
-    return a1 - b1 + sd * x
+    return float(a1 - b1 + sd * x)
 
 
 @njit(error_model="numpy")
