@@ -92,3 +92,13 @@ def test_what_moves_between_units_is_confounded_through_the_others() -> None:
     }  # fmt: skip
     assert licence(small(arrows).graph, "x", "y", **kwargs).licensed
     assert not licence(small(arrows, hidden=regional).graph, "x", "y", **kwargs).licensed
+
+
+def test_a_rule_that_reads_what_it_changes_is_judged_like_any_other() -> None:
+    arrows = {"x": [], "z": [], "y": ["x"]}
+    hidden = {"h": {"affects": ["x", "y"], "level": "home"}}
+    graph = small(arrows, hidden=hidden, months=False).graph
+    rules = {"x": {("x", 0), ("z", 0)}}
+    verdict = licence(graph, "x", "y", natural=["x"], reads=["x", "z"], rules=rules)
+    assert not verdict.licensed
+    assert "h" in verdict.reason

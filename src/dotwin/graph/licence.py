@@ -369,6 +369,8 @@ def _with_identification(
     """Add to a refusal what the graph says whatever this model computes."""
     if outcome in changed or any(graph.twin.indicators[n].equals is not None for n in changed):
         return verdict
+    # What a rule reads of the changed indicator itself is its natural value, which is there anyway.
+    reads = [name for name in reads if name not in changed]
     from_nature: Kind = "rule" if reads else "shift"
     kinds: dict[str, Kind] = {n: from_nature if n in natural else "do" for n in changed}
     found = identify_through_time(

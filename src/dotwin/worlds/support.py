@@ -130,7 +130,11 @@ def judge_support(futures: Futures, program: Program) -> Support:
         acts = np.zeros(new.shape, dtype=bool)
         for change in program.changes[name]:
             acts[:, :, change.strength > 0] = True
-        acts &= (new != base) if any(c.where is not None for c in program.changes[name]) else True
+        some = any(
+            change.where is not None or change.intervention.verb == "redeploy"
+            for change in program.changes[name]
+        )
+        acts &= (new != base) if some else True
         acts &= np.isfinite(new) & np.isfinite(base)
         outside, where = _outside(futures, s, name, acts)
         moved = float(np.abs(new - base)[acts].mean()) if acts.any() else 0.0
