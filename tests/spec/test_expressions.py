@@ -183,6 +183,8 @@ def test_an_expression_means_what_its_text_means_in_python(expression: Expr, ran
     inner = [e for e in expression.walk() if isinstance(e, Bool)]
     assume(all(e is expression for e in inner))
     assume(not any(isinstance(e, Text) for e in expression.walk()))
+    # logit(share(x)) has a meaning of its own, half an event away from the ends.
+    assume("logit(share(" not in str(expression))
     columns = [
         {
             (name, lag): random.choice([0.0, 1.0, random.uniform(-3, 9)])
