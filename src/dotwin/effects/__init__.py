@@ -1,0 +1,7 @@
+"""Effects: causal answers, each with the verdicts that it rests on."""
+
+from dotwin.effects.effect import effect
+from dotwin.effects.estimand import EffectEstimand
+from dotwin.effects.result import Effect
+
+__all__ = ["Effect", "EffectEstimand", "effect"]
