@@ -2,6 +2,7 @@
 
 from dotwin.effects.effect import effect
 from dotwin.effects.estimand import EffectEstimand
+from dotwin.effects.needed_to_treat import NeededToTreat
 from dotwin.effects.result import Effect
 
-__all__ = ["Effect", "EffectEstimand", "effect"]
+__all__ = ["Effect", "EffectEstimand", "NeededToTreat", "effect"]

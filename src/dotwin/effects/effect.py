@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from dotwin.effects.g_formula import average_worlds
 from dotwin.effects.question import Hold, Question, Settings, ask
 from dotwin.effects.result import Effect
 from dotwin.worlds.aggregate import By
-from dotwin.worlds.licence import Licence, licence_of, refuse
+from dotwin.worlds.licence import NO_HIDDEN_CAUSES, Licence, Verdict, licence_of, refuse
 from dotwin.worlds.simulate import simulate
 
 if TYPE_CHECKING:
@@ -242,5 +243,33 @@ def _licence(question: Question, futures: Futures) -> Licence:
     first, second = question.names
     outcomes = tuple(name for name in question.outcome.indicators if name in futures.draws)
     licence = licence_of(futures, second, first, outcomes, question.settings.assume - {"edge"})
+    if licence.identified.status == "yes" and (problem := _grouping_problem(question)):
+        if NO_HIDDEN_CAUSES in question.settings.assume:
+            sentence = f"Association under the declared graph, not an effect. {problem}"
+            licence = replace(licence, identified=Verdict("assumed", sentence))
+        else:
+            licence = replace(licence, identified=Verdict("no", problem))
     refuse(licence, outcomes)
     return licence
+
+
+def _grouping_problem(question: Question) -> str:
+    """Say when groups tell something of the outcome that no mechanism knows.
+
+    What the cause acts on is drawn from its mechanism in every group alike. Where a hidden cause
+    moves both that and what groups are chosen by, it would be drawn differently in each.
+    """
+    twin, graph = question.twin, question.twin.graph
+    ends = set(question.outcome.indicators)
+    above = ends.union(*(graph.ancestors(end) for end in ends))
+    drawn = (graph.descendants(question.cause) & above) - {question.cause}
+    for name, hidden in twin.hidden_causes.items():
+        chosen, moved = question.grouping & set(hidden.affects), drawn & set(hidden.affects)
+        if chosen and moved - chosen:
+            label = name.replace("_", " ")
+            return (
+                f"{label}, which no column records, moves both {twin.label(min(chosen))}, by which "
+                f"groups are chosen, and {twin.label(min(moved - chosen))}: in these groups the "
+                f"effect does not follow from the mechanisms as fitted."
+            )
+    return ""

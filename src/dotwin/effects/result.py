@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dotwin.effects.estimand import EffectEstimand, estimand_of
+from dotwin.effects.heterogeneity import heterogeneity_of
 from dotwin.effects.question import Question
 from dotwin.errors import SpecificationError
 from dotwin.worlds.aggregate import By
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from dotwin.effects.needed_to_treat import NeededToTreat
     from dotwin.worlds.futures import Futures
     from dotwin.worlds.licence import Licence
     from dotwin.worlds.support import Support
@@ -48,6 +50,8 @@ class Effect:
         A few draws of both worlds and the baseline, on which support is judged.
     reading : tuple
         Which period, or what over periods, this is.
+    unstable : float
+        Of a long run: the share of draws that have none and are left out.
     """
 
     question: Question
@@ -56,6 +60,7 @@ class Effect:
     licence: Licence
     futures: Futures
     reading: tuple[str, ...] = ()
+    unstable: float = 0.0
 
     @cached_property
     def draws(self) -> xr.Dataset:
@@ -124,6 +129,44 @@ class Effect:
             reading=("cumulative",),
         )
 
+    def long_run(self) -> Effect:
+        """Return what the effect comes to when the change is held for good.
+
+        Draws in which the system never forgets one period's change, or explodes, have no long run;
+        they are missing, and ``unstable`` is their share.
+        """
+        from dotwin.effects.long_run import long_run
+
+        self._has_periods("long_run()")
+        return long_run(self)
+
+    def number_needed_to_treat(
+        self, *, worse: Literal["higher", "lower"], interval: float = 0.9
+    ) -> NeededToTreat:
+        """Say how many units must be treated for one to benefit, or to come to harm.
+
+        Only for yes/no exposures and outcomes that are probabilities. Where the interval of the
+        difference includes 0 there is no one number but two ranges that end in infinity.
+
+        Parameters
+        ----------
+        worse : {'higher', 'lower'}
+            Which direction of the outcome is harm.
+        interval : float
+
+        Returns
+        -------
+        NeededToTreat
+        """
+        from dotwin.effects.needed_to_treat import number_needed_to_treat
+
+        return number_needed_to_treat(self, worse, interval)
+
+    @property
+    def heterogeneity(self) -> str:
+        """Where differences between groups come from: coefficients or starting points."""
+        return heterogeneity_of(self.question)
+
     def _has_periods(self, what: str) -> None:
         if self.reading:
             raise SpecificationError(f"{what}: ask the effect by period, not a reading of it.")
@@ -141,6 +184,8 @@ class Effect:
                 return found.at(label)
             case ("cumulative",):
                 return found.cumulative()
+            case ("long run",):
+                return found.long_run()
         return found
 
     def summary(
@@ -169,6 +214,11 @@ class Effect:
             raise SpecificationError(f"of='{of}': say 'difference' or 'ratio'.")
         groups = self.question.groups
         values = _flat(self.draws[of])
+        # A draw without a long run is missing throughout.
+        kept = ~np.isnan(values.reshape(len(values), -1)).all(axis=1)
+        if not kept.any():
+            raise SpecificationError("no draw has a long run: the system keeps what it is given.")
+        values = values[kept]
         axes: list[tuple[Any, Any]] = []
         if groups.names:
             axes.append((groups.names, groups.labels))
@@ -177,10 +227,12 @@ class Effect:
         extra = {"from": 0.0, "to": 0.0, "noise": 0.0, "unit": self._unit if of != "ratio" else ""}
         table = over_draws(values, axes, interval, extra)
         table["from"], table["to"] = (
-            _flat(self.worlds.isel(world=world)).mean(axis=0).ravel() for world in (0, 1)
+            _flat(self.worlds.isel(world=world))[kept].mean(axis=0).ravel() for world in (0, 1)
         )
         table["noise"] = self.noise.ravel()
         table.insert(0, "outcome", self.question.outcome.text)
+        if groups.names:
+            table.attrs["heterogeneity"] = self.heterogeneity
         return table
 
     @property
@@ -217,10 +269,13 @@ class Effect:
                 for i in ends
             )
             finding = f"{head}different by between {least} and {most}{when}"
+            finding += f" ({self.heterogeneity})"
         elif row["mean"] == row[low] == row[high] == 0:
             finding = f"{head}the same{when}"
         if question.among is not None:
             finding += f", among units with {question.among}"
+        if self.reading == ("long run",):
+            finding += f"; {self.unstable:.0%} of draws have no long run and are left out"
         if self.licence.identified.status != "yes":
             finding += f": {self.licence.meaning}"
         return f"{finding}."
@@ -233,6 +288,8 @@ class Effect:
                 return f" in {label}"
             case ("cumulative",):
                 return f" over {self._labels[0]} to {self._labels[-1]} together"
+            case ("long run",):
+                return " in the long run"
         return "" if self.question.horizon is None else f" in {self._labels[-1]}"
 
     def _repr_html_(self) -> str:
