@@ -55,8 +55,8 @@ def long_run(effect: Effect) -> Effect:
     settled = replace(question, start=None, horizon=_SETTLE + last)
     found = answer(settled, effect.licence, effect.futures)
     others = [dim for dim in found.worlds.dims if dim not in ("chain", "draw")]
-    stable = np.isfinite(found.worlds).all(others)
-    stable &= _faded(settled, last).reshape(stable.shape)
+    stable = found.worlds.notnull().all(others)
+    stable = stable & _faded(settled, last).reshape(stable.shape)
     worlds = found.worlds.isel(period=slice(-last, None)).mean("period").where(stable)
     worlds = worlds.transpose(*(dim for dim in found.worlds.dims if dim != "period"))
     return replace(

@@ -22,6 +22,7 @@ from dotwin.worlds.start import future_periods
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from dotwin.inference import Fit
     from dotwin.panel import Panel
@@ -89,6 +90,8 @@ class Question:
         The group of units that the effect is averaged over; all when None.
     by : tuple of str
     settings : Settings
+    kept : bool array (unit,), optional
+        The units that count, where some are left out.
     """
 
     fit: Fit
@@ -102,6 +105,7 @@ class Question:
     among: str | None
     by: tuple[str, ...]
     settings: Settings
+    kept: NDArray[np.bool_] | None = None
 
     @property
     def twin(self) -> Twin:
@@ -190,18 +194,13 @@ class Question:
                     f"what {self.cause} does not act on."
                 )
         groups = group_units(twin, states, self.by or None)
-        codes = groups.codes
         if self.among is not None:
-            codes = np.where(self._members(), codes, -1)
+            groups = groups.only(self._members())
         for name in self._kept:
-            lacking = np.isnan(self.run.start.givens[name]).any(axis=1)
-            codes = np.where(lacking, -1, codes)
-        used, packed = np.unique(codes[codes >= 0], return_inverse=True)
-        if used.size == 0:
+            groups = groups.only(~np.isnan(self.run.start.givens[name]).any(axis=1))
+        if not groups.labels:
             raise SpecificationError(f"among: no unit meets '{self.among}' when the change begins.")
-        place = np.full(codes.shape, -1, dtype=np.intp)
-        place[codes >= 0] = packed
-        return Groups(groups.names, tuple(groups.labels[i] for i in used), place)
+        return groups if self.kept is None else groups.only(self.kept)
 
     @property
     def _kept(self) -> tuple[str, ...]:

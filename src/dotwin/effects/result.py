@@ -173,12 +173,11 @@ class Effect:
         if self.question.horizon is None:
             raise SpecificationError(f"{what}: a cross-section has one period.")
 
-    def _again(self, by: By) -> Effect:
+    def _again(self, question: Question) -> Effect:
         """Ask the same for other groups; the same draws and noise give the same worlds."""
         from dotwin.effects.effect import answer
 
-        names = () if by is None else (by,) if isinstance(by, str) else tuple(by)
-        found = answer(replace(self.question, by=names), self.licence, self.futures)
+        found = answer(question, self.licence, self.futures)
         match self.reading:
             case ("at", label):
                 return found.at(label)
@@ -209,7 +208,9 @@ class Effect:
             (the share of the variance that comes from simulating) and ``unit``.
         """
         if by is not None:
-            return self._again(by).summary(of=of, interval=interval)
+            names = (by,) if isinstance(by, str) else tuple(by)
+            asked = replace(self.question, by=names)
+            return self._again(asked).summary(of=of, interval=interval)
         if of not in ("difference", "ratio"):
             raise SpecificationError(f"of='{of}': say 'difference' or 'ratio'.")
         groups = self.question.groups
@@ -234,6 +235,41 @@ class Effect:
         if groups.names:
             table.attrs["heterogeneity"] = self.heterogeneity
         return table
+
+    def by_support(self, *, of: Measure = "difference", interval: float = 0.9) -> pd.DataFrame:
+        """Put the effect on all units beside that on units for which the panel shows such values.
+
+        A unit is extrapolated when more than a quarter of the values that either world gives it
+        lie outside what the panel shows for such units. A difference between the two results comes
+        from extrapolation, from the units being others, or both.
+
+        Parameters
+        ----------
+        of : {'difference', 'ratio'}
+        interval : float
+
+        Returns
+        -------
+        DataFrame
+            As `summary`, after the columns ``units`` ('all' or 'without extrapolated') and
+            ``count``. Where every unit is extrapolated there is no second part.
+        """
+        import pandas as pd
+
+        both = [self.futures.support(name).extrapolated for name in self.question.names]
+        inside = ~np.logical_or(*both)
+        counted = self.question.groups.codes >= 0
+        parts = [("all", counted, self)]
+        if (inside & counted).any():
+            kept = self._again(replace(self.question, kept=inside))
+            parts.append(("without extrapolated", counted & inside, kept))
+        tables = []
+        for word, units, effect in parts:
+            table = effect.summary(of=of, interval=interval)
+            table.insert(0, "count", int(units.sum()))
+            table.insert(0, "units", word)
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
 
     @property
     def _unit(self) -> str:
