@@ -86,6 +86,11 @@ class Effect:
         if outside:
             of = len(self.question.groups.codes)
             notes.append(f"{outside:,} of {of:,} units are outside the group")
+        if self.question.run.new_groups:
+            notes.append(
+                "every mechanism is taken to be the same for new groups; fit.transport(panel, "
+                "differs=[…]) says which may differ"
+            )
         return tuple(notes)
 
     # ── reading it ─────────────────────────────────────────────────────────────────────────────

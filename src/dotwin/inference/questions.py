@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
-    from dotwin.effects import Effect
+    from dotwin.effects import Effect, Transport
     from dotwin.panel import Panel
     from dotwin.worlds.calibration import Backtest
 
@@ -166,4 +166,25 @@ class Questions:
             carry_forward=carry_forward,
             assume=assume,
         )
+        return result
+
+    def transport(
+        self, panel: Panel, *, differs: Sequence[str] | str = (), seed: int | None = None
+    ) -> Transport:
+        """Take the fit to a new place; see `dotwin.effects.transport`.
+
+        Parameters
+        ----------
+        panel : Panel
+            The new place, read with this fit's twin.
+        differs : str or sequence of str
+            The mechanisms that may differ there.
+        seed : int, optional
+
+        Returns
+        -------
+        Transport
+        """
+        module = importlib.import_module("dotwin.effects")
+        result: Transport = module.transport(self, panel, differs=differs, seed=seed)
         return result
