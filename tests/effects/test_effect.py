@@ -125,7 +125,10 @@ def test_rates_are_ratios_of_sums_unless_weighted(fit: Fit) -> None:
 
 def test_an_effect_is_that_of_the_two_scenarios(fit: Fit) -> None:
     """The contrast of futures says the same within its noise."""
-    scenarios = [Scenario("few", [do("staff", 3)]), Scenario("many", [do("staff", 4)])]
+    scenarios = [
+        Scenario(name, [do("staff", staff)], source="budget")
+        for name, staff in (("few", 3), ("many", 4))
+    ]
     futures = fit.simulate(periods=2, scenarios=scenarios, seed=3)
     other = futures.contrast("many", against="few", on="alarm", replicates=40)
     effect = fit.effect("staff", on="alarm", contrast=(3, 4), horizon=2, replicates=40, seed=3)

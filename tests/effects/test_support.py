@@ -59,7 +59,10 @@ def test_where_everyone_is_extrapolated_there_is_no_second_result(fit: Fit) -> N
 
 
 def test_contrasts_of_futures_stand_side_by_side_too(fit: Fit) -> None:
-    scenarios = [Scenario("more", [do("staff", 3.3)]), Scenario("same", [do("staff", 2.7)])]
+    scenarios = [
+        Scenario(name, [do("staff", staff)], source="budget")
+        for name, staff in (("more", 3.3), ("same", 2.7))
+    ]
     futures = fit.simulate(scenarios=scenarios, seed=1)
     table = futures.contrast("more", against="same", on="falls").by_support()
     assert table["units"].tolist() == ["all", "without extrapolated"]

@@ -77,6 +77,7 @@ def test_a_mechanism_that_differs_unrecorded_blocks_what_needs_it(fit: Fit) -> N
     assumed = there.effect("x", on="y", assume="same mechanisms")
     assert assumed.licence.identified.status == "assumed"
     assert "without being recorded there" in assumed.licence.identified.sentence
+    assert "effect if no mechanism differs in the new place" in repr(assumed)
     with pytest.raises(LicenceError, match="no future can be simulated"):
         there.simulate(seed=1)
 

@@ -246,9 +246,9 @@ def _licence(question: Question, futures: Futures) -> Licence:
     if licence.identified.status == "yes" and (problem := _grouping_problem(question)):
         if NO_HIDDEN_CAUSES in question.settings.assume:
             sentence = f"Association under the declared graph, not an effect. {problem}"
-            licence = replace(licence, identified=Verdict("assumed", sentence))
+            licence = replace(licence, identified=Verdict("assumed", sentence, NO_HIDDEN_CAUSES))
         else:
-            licence = replace(licence, identified=Verdict("no", problem))
+            licence = replace(licence, identified=Verdict("no", problem, NO_HIDDEN_CAUSES))
     refuse(licence, outcomes)
     return licence
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dotwin.worlds.licence import differing
+from dotwin.worlds.identified import differing
 from dotwin.worlds.run import compared
 
 if TYPE_CHECKING:
@@ -109,11 +109,11 @@ def average_worlds(
     graph = run.twin.graph
     reached = frozenset(changed).union(*(graph.descendants(one) for one in changed))
     held = set(run.start.givens) - set(run.twin.given)
-    pruned = tuple(
+    base, other = (
         replace(p, order=tuple(name for name in p.order if name not in held))
         for p in compared(run, first, second, reached, outcome.needed)
     )
-    programs = (pruned[0], pruned[1])
+    programs = (base, other)
     if replicates is None:
         replicates = usual_replicates(run, programs)
     chains, draws, _, periods = run.shape

@@ -17,7 +17,7 @@ import numpy as np
 from dotwin.effects.effect import answer
 from dotwin.effects.g_formula import average_worlds
 from dotwin.errors import SpecificationError
-from dotwin.spec.interventions import Scenario, do
+from dotwin.spec import Scenario, do
 from dotwin.worlds.program import compile_programs
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def _faded(question: Question, last: int) -> NDArray[np.bool_]:
     """Whether one period's change has faded in the last periods, by draw."""
     from_, to = question.contrast
     first = question.scenarios[0]
-    once = Scenario("once", [do(question.cause, to, periods=1), do(question.cause, from_, start=2)])
+    pulse_of = [do(question.cause, to, periods=1), do(question.cause, from_, start=2)]
+    once = Scenario("once", pulse_of, source=first.source)
     run = question.run
     programs = compile_programs(question.twin, (first, once), run.future)
     pulse = average_worlds(

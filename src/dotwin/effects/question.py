@@ -12,8 +12,8 @@ import numpy as np
 from dotwin.effects.outcome import Outcome, read_outcome
 from dotwin.errors import SpecificationError, nearest
 from dotwin.mechanisms.links import get_link
+from dotwin.spec import Scenario, do
 from dotwin.spec.expressions import parse
-from dotwin.spec.interventions import Scenario, do
 from dotwin.spec.value import shortest
 from dotwin.worlds.aggregate import By, Groups, group_units
 from dotwin.worlds.licence import NO_HIDDEN_CAUSES
@@ -33,6 +33,8 @@ __all__ = ["ASSUMPTIONS", "Hold", "Question", "Settings", "ask", "is_yes_no", "u
 Hold = Literal["throughout", "once"]
 #: What an effect may assume by name.
 ASSUMPTIONS = (NO_HIDDEN_CAUSES, "edge")
+#: Two values are compared. Nobody proposes to bring them about, so nothing must pay for them.
+_NO_PLAN = "a comparison, not a plan"
 #: How many periods are simulated unless said otherwise.
 _HORIZON = 12
 #: An interval of 90 % of a normal distribution is so many sds wide.
@@ -124,7 +126,11 @@ class Question:
     def scenarios(self) -> tuple[Scenario, Scenario]:
         """The two worlds as scenarios."""
         first, second = (
-            Scenario(name, [do(self.cause, value, start=self.start, periods=self.periods)])
+            Scenario(
+                name,
+                [do(self.cause, value, start=self.start, periods=self.periods)],
+                source=_NO_PLAN,
+            )
             for name, value in zip(self.names, self.contrast, strict=True)
         )
         return first, second

@@ -23,7 +23,7 @@ from dotwin.inference.fit import Fit, assemble
 from dotwin.inference.fitting import engines_like
 from dotwin.inference.schedule import run
 from dotwin.mechanisms.design import Design, build_design
-from dotwin.worlds.licence import Verdict
+from dotwin.worlds.licence import SAME_MECHANISMS, Verdict
 from dotwin.worlds.machine import Machine, Mechanism, align
 from dotwin.worlds.noise import normal_noise, tail_noise, unit_numbers
 from dotwin.worlds.run import draw_number
@@ -39,11 +39,9 @@ if TYPE_CHECKING:
     from dotwin.worlds.aggregate import By
     from dotwin.worlds.futures import Futures
 
-__all__ = ["SAME_MECHANISMS", "Transport", "transport"]
+__all__ = ["Transport", "transport"]
 
 Word = Literal["reused", "re-estimated", "blocking"]
-#: What to assume where a mechanism may differ and is not recorded in the new place.
-SAME_MECHANISMS = "same mechanisms"
 #: Steps of adaptation, where the earlier fit had none.
 _TUNE = 1000
 
@@ -205,8 +203,9 @@ class Transport:
         words = {word: [label(n) for n in needed if self.verdict(n) == word] for word in _WORDS}
         parts = [f"{', '.join(names)} {_WORDS[word]}" for word, names in words.items() if names]
         sentence = f"{before.sentence} In the new place: {'; '.join(parts) or 'nothing is needed'}."
-        status = "assumed" if words["blocking"] else before.status
-        return Verdict(status, sentence)
+        if words["blocking"]:
+            return Verdict("assumed", sentence, before.assumption or SAME_MECHANISMS)
+        return Verdict(before.status, sentence, before.assumption)
 
     def simulate(
         self, *, periods: int | None = None, scenarios: Any = (), seed: int, draws: int = 500
