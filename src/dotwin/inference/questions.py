@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
+    from dotwin.effects import Effect, Transport
     from dotwin.panel import Panel
     from dotwin.worlds.calibration import Backtest
 
@@ -90,3 +91,100 @@ class Questions:
             assume=assume,
             out=out,
         )
+
+    def effect(
+        self,
+        cause: str,
+        *,
+        on: str,
+        contrast: Sequence[float] | None = None,
+        start: int | str | None = None,
+        periods: int | None = None,
+        horizon: int | None = None,
+        hold: Literal["throughout", "once"] = "throughout",
+        weight: str | None = None,
+        among: str | None = None,
+        by: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        draws: int = 500,
+        replicates: int | None = None,
+        panel: Panel | None = None,
+        inputs: pd.DataFrame | None = None,
+        new_groups: str | None = None,
+        carry_forward: int = 0,
+        assume: str | Sequence[str] = (),
+    ) -> Effect:
+        """Say what would change if a cause were set to another value; see `dotwin.effects.effect`.
+
+        Parameters
+        ----------
+        cause : str
+        on : str
+            The outcome: an indicator, a condition, a ratio, or a threshold's name.
+        contrast : (float, float), optional
+            The two values, from and to.
+        start : int or str, optional
+        periods, horizon : int, optional
+            For how many periods the cause is set, and how many are simulated.
+        hold : {'throughout', 'once'}
+        weight : str, optional
+        among : str, optional
+            The group that the effect is averaged over.
+        by : str or sequence of str, optional
+        seed : int, optional
+        draws : int
+        replicates : int, optional
+        panel : Panel, optional
+        inputs : DataFrame, optional
+        new_groups : {'population'}, optional
+        carry_forward : int
+        assume : str or sequence of str
+
+        Returns
+        -------
+        Effect
+        """
+        module = importlib.import_module("dotwin.effects")
+        result: Effect = module.effect(
+            self,
+            cause,
+            on=on,
+            contrast=contrast,
+            start=start,
+            periods=periods,
+            horizon=horizon,
+            hold=hold,
+            weight=weight,
+            among=among,
+            by=by,
+            seed=seed,
+            draws=draws,
+            replicates=replicates,
+            panel=panel,
+            inputs=inputs,
+            new_groups=new_groups,
+            carry_forward=carry_forward,
+            assume=assume,
+        )
+        return result
+
+    def transport(
+        self, panel: Panel, *, differs: Sequence[str] | str = (), seed: int | None = None
+    ) -> Transport:
+        """Take the fit to a new place; see `dotwin.effects.transport`.
+
+        Parameters
+        ----------
+        panel : Panel
+            The new place, read with this fit's twin.
+        differs : str or sequence of str
+            The mechanisms that may differ there.
+        seed : int, optional
+
+        Returns
+        -------
+        Transport
+        """
+        module = importlib.import_module("dotwin.effects")
+        result: Transport = module.transport(self, panel, differs=differs, seed=seed)
+        return result

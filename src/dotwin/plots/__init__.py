@@ -2,6 +2,7 @@
 
 from dotwin.plots.backtest import plot_backtest
 from dotwin.plots.checks import plot_calibration, plot_check, plot_predictive
+from dotwin.plots.effects import plot_effect
 from dotwin.plots.futures import plot_contrast, plot_futures, plot_groups, plot_support
 from dotwin.plots.posterior import plot_coefficients, plot_convergence, plot_priors
 from dotwin.plots.quantity import Quantity, quantity
@@ -16,6 +17,7 @@ __all__ = [
     "plot_coefficients",
     "plot_contrast",
     "plot_convergence",
+    "plot_effect",
     "plot_futures",
     "plot_groups",
     "plot_predictive",

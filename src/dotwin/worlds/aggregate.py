@@ -73,6 +73,18 @@ class Groups:
         filled = np.where(np.isnan(values), 0.0, values)
         return np.add.reduceat(filled[..., order, :], first, axis=-2)
 
+    def only(self, kept: NDArray[np.bool_]) -> Groups:
+        """Leave units out, and groups that nobody is left in.
+
+        Parameters
+        ----------
+        kept : bool array (unit,)
+        """
+        codes = np.where(kept, self.codes, -1)
+        used, packed = np.unique(codes[codes >= 0], return_inverse=True)
+        codes[codes >= 0] = packed
+        return Groups(self.names, tuple(self.labels[i] for i in used), codes)
+
 
 @dataclass(frozen=True, eq=False)
 class UnitStates:

@@ -131,7 +131,7 @@ class Contrast:
             that comes from simulating rather than from not knowing the parameters; more
             replicates make it smaller. Realised contrasts do not have it.
         """
-        return self._summary(self.futures.groups(by), on, interval)
+        return self.over_units(self.futures.groups(by), on, interval)
 
     def gains_and_losses(
         self, *, on: str | Sequence[str] | None = None, interval: float = 0.9
@@ -162,7 +162,7 @@ class Contrast:
         from dotwin.worlds.exchange import roles_of
 
         roles = roles_of(self.futures, self.name)
-        table = self._summary(roles.groups, on, interval)
+        table = self.over_units(roles.groups, on, interval)
         units = dict(zip(roles.names, roles.sizes, strict=True))
         table.insert(2, "units", table["role"].map(units))
         moved = {
@@ -174,9 +174,10 @@ class Contrast:
         table["moved"] = [moved[key] for key in keys]
         return table
 
-    def _summary(
+    def over_units(
         self, groups: Groups, on: str | Sequence[str] | None, interval: float
     ) -> pd.DataFrame:
+        """Summarise the differences over given groups of units; see `summary`."""
         import pandas as pd
 
         chosen = self.outcomes if on is None else (on,) if isinstance(on, str) else tuple(on)
@@ -199,6 +200,25 @@ class Contrast:
             table["unit"] = unit
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
+
+    def by_support(
+        self, *, on: str | Sequence[str] | None = None, interval: float = 0.9
+    ) -> pd.DataFrame:
+        """Put the differences over all units beside those without extrapolated units.
+
+        Parameters
+        ----------
+        on : str or sequence of str, optional
+        interval : float
+
+        Returns
+        -------
+        DataFrame
+            As `summary`, after the columns ``units`` and ``count``; see `Support.extrapolated`.
+        """
+        from dotwin.worlds.support import contrast_by_support
+
+        return contrast_by_support(self, on, interval)
 
     def share_made_worse(
         self, indicator: str, *, worse: Worse, by: By = None, interval: float = 0.9

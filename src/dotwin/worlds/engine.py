@@ -79,6 +79,9 @@ class Engine:
     hidden : callable, optional
         ``hidden(indicator, ordinal)`` is added to the indicator's linear predictor: what hidden
         causes do in a simulated panel.
+    expected : frozenset of str
+        Indicators whose expectation given their causes is kept beside their value. Averages of
+        it are those of the value with less noise.
     """
 
     twin: Twin
@@ -90,6 +93,7 @@ class Engine:
     known_periods: Mapping[int, int] = field(default_factory=dict)
     imputed: Mapping[tuple[str, int, int], NDArray[np.float64]] = field(default_factory=dict)
     hidden: Callable[[str, int], Any] | None = None
+    expected: frozenset[str] = frozenset()
     tally: Tally = field(default_factory=Tally)
 
     @cached_property

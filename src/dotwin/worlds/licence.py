@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MONOTONE_COUPLING",
     "NO_HIDDEN_CAUSES",
+    "SAME_MECHANISMS",
     "Licence",
     "Verdict",
     "licence_of",
@@ -26,6 +27,9 @@ __all__ = [
 NO_HIDDEN_CAUSES = "no hidden causes"
 #: What to assume where an answer holds two worlds' values of one unit at once.
 MONOTONE_COUPLING = "monotone coupling"
+
+#: What to assume where a mechanism may differ in a new place and is not recorded there.
+SAME_MECHANISMS = "same mechanisms"
 
 Status = Literal["yes", "thin", "no", "unknown", "assumed"]
 
@@ -83,6 +87,8 @@ class Licence:
             return "effect"
         if self.identified.assumption == MONOTONE_COUPLING:
             return "effect if the two worlds' noise is monotonely coupled"
+        if self.identified.assumption == SAME_MECHANISMS:
+            return "effect if no mechanism differs in the new place"
         return "association under the declared graph, not an effect"
 
     def __str__(self) -> str:

@@ -15,7 +15,9 @@ with the sd between units.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from dotwin.worlds.contrast import Contrast
     from dotwin.worlds.futures import Futures
     from dotwin.worlds.program import Program
 
-__all__ = ["Support", "judge_support"]
+__all__ = ["Support", "contrast_by_support", "judge_support"]
 
 #: Up to this share outside is what noise alone puts beyond the range of fifty neighbours.
 _SUPPORTED_OUTSIDE = 0.05
@@ -41,6 +44,8 @@ _THIN_CHANGE = 4.0
 #: How many of the panel's rows are a neighbourhood, and how many points are looked up.
 _NEIGHBOURS = 50
 _POINTS = 4000
+_POINTS_PER_UNIT = 20
+_MOST_POINTS = 50_000
 _MOST_ROWS = 50_000
 
 Word = Literal["supported", "thin", "extrapolated"]
@@ -59,11 +64,14 @@ class Support:
         (mean absolute change), ``usual`` (sd within units), ``in_sds``, ``verdict``.
     points : dict of str to (observed, intervened)
         By indicator: its values in the panel, and under the scenario where it acts.
+    by_unit : dict of str to float array (unit,)
+        By indicator: the share outside of each unit's changed values; 0 where nothing is changed.
     """
 
     scenario: str
     table: pd.DataFrame
     points: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    by_unit: dict[str, NDArray[np.float64]]
 
     @property
     def verdict(self) -> Word:
@@ -75,6 +83,11 @@ class Support:
     def rank(self) -> int:
         """0 for supported, 1 for thin, 2 for extrapolated."""
         return _RANK[self.verdict]
+
+    @property
+    def extrapolated(self) -> NDArray[np.bool_]:
+        """The units that have more than a quarter of their changed values outside, dims (unit,)."""
+        return np.any([share > _THIN_OUTSIDE for share in self.by_unit.values()], axis=0)
 
     @property
     def sentence(self) -> str:
@@ -119,7 +132,7 @@ def judge_support(futures: Futures, program: Program) -> Support:
     """
     import pandas as pd
 
-    rows, points = [], {}
+    rows, points, by_unit = [], {}, {}
     s = [p.name for p in futures.run.programs].index(program.name)
     for name in program.changes:
         if name not in futures.draws:
@@ -136,14 +149,24 @@ def judge_support(futures: Futures, program: Program) -> Support:
         )
         acts &= (new != base) if some else True
         acts &= np.isfinite(new) & np.isfinite(base)
-        outside, where = _outside(futures, s, name, acts)
+        beyond, where = _outside(futures, s, name, acts)
+        outside = float(beyond.mean()) if beyond.size else 0.0
         moved = float(np.abs(new - base)[acts].mean()) if acts.any() else 0.0
         usual = _usual_change(futures, observed)
         in_sds = moved / usual if usual > 0 else (0.0 if moved == 0 else np.inf)
         rows.append((name, outside, moved, usual, in_sds, _word(outside, in_sds)))
         points[name] = (observed[np.isfinite(observed)], new[where])
+        by_unit[name] = _share_by_unit(beyond, where[1], new.shape[1])
     columns = ["indicator", "outside", "change", "usual", "in_sds", "verdict"]
-    return Support(program.name, pd.DataFrame(rows, columns=columns), points)
+    return Support(program.name, pd.DataFrame(rows, columns=columns), points, by_unit)
+
+
+def _share_by_unit(
+    beyond: NDArray[np.bool_], unit: NDArray[np.intp], units: int
+) -> NDArray[np.float64]:
+    total = np.bincount(unit, beyond, units)
+    count = np.bincount(unit, minlength=units)
+    return np.asarray(total / np.maximum(count, 1))
 
 
 def _word(outside: float, in_sds: float) -> Word:
@@ -207,14 +230,18 @@ def _neighbours_of(futures: Futures, name: str) -> tuple[str, ...]:
 
 def _outside(
     futures: Futures, s: int, name: str, acts: NDArray[np.bool_]
-) -> tuple[float, tuple[NDArray[np.intp], ...]]:
-    """Return the share of changed values beyond their neighbours' range, and which were asked."""
+) -> tuple[NDArray[np.bool_], tuple[NDArray[np.intp], ...]]:
+    """Return which changed values lie beyond their neighbours' range, and where they are."""
     from scipy.spatial import cKDTree
 
     cells = np.flatnonzero(acts)
     if cells.size == 0:
-        return 0.0, np.unravel_index(cells, acts.shape)
-    step = max(1, cells.size // _POINTS)
+        return np.zeros(0, dtype=bool), np.unravel_index(cells, acts.shape)
+    units, periods = acts.shape[1:]
+    step = max(1, cells.size // max(_POINTS, min(_POINTS_PER_UNIT * units, _MOST_POINTS)))
+    # A step that shares no divisor with a draw's cells comes by every unit and period.
+    while gcd(step, units * periods) > 1:
+        step += 1
     where = np.unravel_index(cells[step // 2 :: step], acts.shape)
     others = _neighbours_of(futures, name)
     x = _observed(futures, name)
@@ -222,7 +249,7 @@ def _outside(
     known = np.isfinite(x) & np.all([np.isfinite(p) for p in places], axis=0)
     rows = np.flatnonzero(known)[:: max(1, int(known.sum()) // _MOST_ROWS)]
     if rows.size == 0:
-        return 1.0, where
+        return np.ones(len(where[0]), dtype=bool), where
     shown = x.ravel()[rows]
     asked = _as_share(futures, name, futures.read(name)[s], s)[where]
     low, high = np.full(asked.shape, shown.min()), np.full(asked.shape, shown.max())
@@ -235,4 +262,35 @@ def _outside(
         _, index = cKDTree((own - centre) / sd).query(np.nan_to_num((new - centre) / sd), k=near)
         index = index.reshape(len(asked), near)
         low, high = shown[index].min(axis=1), shown[index].max(axis=1)
-    return float(((asked < low) | (asked > high)).mean()), where
+    return (asked < low) | (asked > high), where
+
+
+def contrast_by_support(
+    contrast: Contrast, on: str | Sequence[str] | None, interval: float
+) -> pd.DataFrame:
+    """Summarise a contrast over all units, and over those whose changes the panel shows.
+
+    Parameters
+    ----------
+    contrast : Contrast
+    on : str or sequence of str, optional
+    interval : float
+    """
+    import pandas as pd
+
+    futures = contrast.futures
+    everyone = futures.groups(None)
+    inside = np.ones(len(everyone.codes), dtype=bool)
+    for name in (contrast.name, contrast.against):
+        if futures.program(name).scenario is not None:
+            inside &= ~futures.support(name).extrapolated
+    parts = [("all", everyone)]
+    if inside.any():
+        parts.append(("without extrapolated", everyone.only(inside)))
+    tables = []
+    for word, groups in parts:
+        table = contrast.over_units(groups, on, interval)
+        table.insert(0, "count", int((groups.codes >= 0).sum()))
+        table.insert(0, "units", word)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)

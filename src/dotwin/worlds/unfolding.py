@@ -179,6 +179,7 @@ class Unfolding:
                 self.past,
                 {name: list(values) for name, values in past.seen.items()},
                 {name: list(values) for name, values in past.natural.items()},
+                {} if baseline is None else dict(baseline.means),
             )
             changing = Changing(self, world, program)
             for t in range(self.engine.horizon):
@@ -250,6 +251,11 @@ class Unfolding:
         value = _inside(response, response.quantile(noise))
         if level != self.twin.unit:
             value = value[:, self.start.members.levels[level].representative]
+        if name in self.engine.expected:
+            mean = response.mean()
+            if level != self.twin.unit:
+                mean = mean[:, self.start.members.levels[level].representative]
+            world.means[name, position] = mean
         return value, response, noise
 
     def _prepared(self, name: str, response: Response) -> Mapping[str, Any]:

@@ -93,11 +93,14 @@ class World:
         What other indicators see.
     natural : dict of str to list of array
         What the world itself yields, where an intervention changes it; else what is seen.
+    means : dict of (str, int) to array
+        By indicator and position: its expectation given its causes, where the engine keeps it.
     """
 
     past: int
     seen: dict[str, list[Any]]
     natural: dict[str, list[Any]] = field(default_factory=dict)
+    means: dict[tuple[str, int], Any] = field(default_factory=dict)
 
     def put(self, name: str, position: int, seen: Any, natural: Any) -> None:
         """Write a period's value as others see it and as the own lag sees it."""

@@ -1,0 +1,70 @@
+"""Results with and without the units for which nothing like the intervention was ever seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dotwin.inference import Fit
+from dotwin.spec import Scenario, Twin, do
+from tests.effects.small import NATURAL, known_fit, make_panel
+
+UNITS = 300
+
+
+@pytest.fixture(scope="module")
+def fit() -> Fit:
+    """Small homes have a staffing near 1, large ones near 3; the effect is larger in large ones."""
+    twin = Twin(
+        twin="homes",
+        panel={"unit": "home"},
+        indicators={
+            "large": {"domain": "context"},
+            "staff": {"domain": "workforce", "unconfounded": "set by law"},
+            "falls": {
+                "domain": "outcome",
+                "family": "normal",
+                "plausible": [-1.645, 1.645],
+                "causes": {"staff": NATURAL, "large": NATURAL, "staff * large": NATURAL},
+            },
+        },
+    )
+    large = (np.arange(UNITS) % 3 == 0).astype(float)[:, None]
+    rng = np.random.default_rng(0)
+    staff = 1 + 2 * large + rng.uniform(-0.5, 0.5, (UNITS, 1))
+    panel = make_panel(twin, {"large": large, "staff": staff, "falls": staff}, UNITS)
+    values = {"falls.intercept": 0.0, "falls.causes": [1.0, 0.0, 1.0], "falls.residual_sd": 1.0}
+    return known_fit(twin, panel, values, draws=4)
+
+
+def test_extrapolated_units_are_those_whose_neighbours_never_had_the_value(fit: Fit) -> None:
+    """Staffing of 2.7 and 3.3 is ordinary in large homes and unheard of in small ones."""
+    effect = fit.effect("staff", on="falls", contrast=(2.7, 3.3))
+    support = effect.support
+    assert support.verdict == "extrapolated"
+    large = fit.panel.values("large")[:, 0] == 1
+    np.testing.assert_array_equal(support.extrapolated, ~large)
+    np.testing.assert_array_equal(support.by_unit["staff"], (~large).astype(float))
+    assert effect.licence.supported.status == "no"
+    table = effect.by_support().set_index("units")
+    assert table["count"].tolist() == [UNITS, UNITS // 3]
+    # 0.6 (1 + z) with z large, less its mean of 1/3: all units average to 0.6, large ones to 1.0.
+    assert table.loc["all", "mean"] == pytest.approx(0.6)
+    assert table.loc["without extrapolated", "mean"] == pytest.approx(0.6 * (1 + 2 / 3))
+
+
+def test_where_everyone_is_extrapolated_there_is_no_second_result(fit: Fit) -> None:
+    effect = fit.effect("staff", on="falls", contrast=(20, 30))
+    assert effect.by_support()["units"].tolist() == ["all"]
+
+
+def test_contrasts_of_futures_stand_side_by_side_too(fit: Fit) -> None:
+    scenarios = [
+        Scenario(name, [do("staff", staff)], source="budget")
+        for name, staff in (("more", 3.3), ("same", 2.7))
+    ]
+    futures = fit.simulate(scenarios=scenarios, seed=1)
+    table = futures.contrast("more", against="same", on="falls").by_support()
+    assert table["units"].tolist() == ["all", "without extrapolated"]
+    assert table["count"].tolist() == [UNITS, UNITS // 3]
+    np.testing.assert_allclose(table["mean"], [0.6, 1.0], rtol=1e-9)
