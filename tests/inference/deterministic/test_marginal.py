@@ -82,7 +82,7 @@ def test_gradient_and_information_are_the_derivatives(case: str) -> None:
     marginal = Quadrature(problem, 31)
 
     def at(beta: Floats) -> tuple[float, Floats, Floats]:
-        gradient, matrix = np.zeros(size), np.zeros((size, size))
+        gradient, packed = np.zeros(size), np.zeros(problem.arrow.stored)
         groups = rows.starts.size - 1
         value = kernel(
             rows,
@@ -90,15 +90,16 @@ def test_gradient_and_information_are_the_derivatives(case: str) -> None:
             float(problem.inner_spread(h)[0]),
             d,
             c,
+            np.ascontiguousarray(marginal._tables(np.array([c])).T),
             *marginal._padded,
             problem.gathered.most,
             np.zeros(groups),
             np.zeros(groups),
             np.zeros(rows.y.size),
             gradient,
-            matrix,
+            packed,
         )
-        return value, gradient, matrix
+        return value, gradient, problem.arrow.dense(packed)
 
     _, gradient, matrix = at(beta[0])
     step = 1e-4

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dotwin.inference.deterministic.marginal import NOT_CONCAVE, Marginal, Peak
+from dotwin.inference.deterministic.marginal import Marginal, Peak
 from dotwin.inference.nuts.constants import is_positive, prior_code, prior_middle
 
 __all__ = ["Mode", "find_mode", "starts_of"]
@@ -112,7 +112,7 @@ def find_mode(marginal: Marginal, starts: list[Floats] | None = None) -> Mode:
         top = _top(marginal, best)
     sds = np.sqrt(np.diag(top.covariance))
     agree = all(_agrees(end, top.peak, sds) for end in [first.peak, *ends])
-    if top.found and marginal.problem.family in NOT_CONCAVE:
+    if top.found and not marginal.problem.concave:
         agree = agree and _one_mode(marginal, top.peak)
     return Mode(top.peak, top.covariance, agree, top.found)
 
@@ -150,7 +150,7 @@ def _one_mode(marginal: Marginal, best: Peak) -> bool:
     """Whether searches for the globals from either side of their mode come back to it."""
     problem = marginal.problem
     matrix, _ = problem.precision(best.h[None])
-    sds = 1.0 / np.sqrt(np.diag(best.matrix + matrix[0]))
+    sds = 1.0 / np.sqrt((best.matrix + matrix[0])[problem.arrow.diagonal])
     for sign in (-3.0, 3.0):
         moved = Peak(
             best.h,

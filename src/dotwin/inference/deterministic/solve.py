@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from dotwin.inference.certificate import QUADRATURE_ERROR_MAX, Certificate
 from dotwin.inference.deterministic.closed_form import ClosedForm
-from dotwin.inference.deterministic.marginal import NOT_CONCAVE, Marginal, Quadrature
+from dotwin.inference.deterministic.marginal import Marginal, Quadrature
 from dotwin.inference.deterministic.problem import Problem
 from dotwin.inference.deterministic.profile import profile_axes
 from dotwin.inference.deterministic.proposal import Sample, build_proposal
 from dotwin.inference.deterministic.search import Mode, find_mode
+from dotwin.inference.deterministic.terms import WHOLE
 from dotwin.inference.nuts.parts import FamilyCode
 
 __all__ = ["Solution", "marginal_of", "solve", "weigh"]
@@ -48,7 +49,7 @@ class Solution:
 
 def marginal_of(problem: Problem, nodes: int = NODES) -> Marginal:
     """Return the likelihood of the globals: in closed form for a normal, else by quadrature."""
-    if problem.family == FamilyCode.NORMAL:
+    if problem.family == FamilyCode.NORMAL and problem.kind == WHOLE:
         return ClosedForm(problem)
     return Quadrature(problem, nodes)
 
@@ -157,8 +158,7 @@ def _judged(
 
 
 def _may_refine(marginal: Marginal, most_nodes: int) -> bool:
-    concave = marginal.problem.family not in NOT_CONCAVE
-    return concave and marginal.nodes > 0 and 2 * marginal.nodes + 1 <= most_nodes
+    return marginal.problem.concave and marginal.nodes > 0 and 2 * marginal.nodes + 1 <= most_nodes
 
 
 def _resample(weights: Floats, draws: int, rng: np.random.Generator) -> NDArray[np.intp]:
