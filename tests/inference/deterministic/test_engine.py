@@ -144,9 +144,10 @@ def test_what_it_does_not_know_is_refused_with_the_reason() -> None:
         table(6, _counts),
         family="poisson",
         causes={"staffing": {}},
+        at_least="surveys",
         zeros={"as": "inflated"},
     )
-    assert "two sources" in str(refusal(inflated))
+    assert "two sources have a bound" in str(refusal(inflated))
     bounded = small_design("normal", causes={"staffing": {"prior": "half_normal(1)"}})
     assert "half_normal(1)" in str(refusal(bounded))
     engine = DeterministicEngine()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -111,6 +112,49 @@ class Marginal(Protocol):
         """Draw the effects given the rest, dims (draw, group)."""
 
 
+class _Evaluation:
+    """The log likelihood at one point of the hyperparameters, for any globals.
+
+    ``gradient`` and ``matrix``, as the problem's `arrow` stores it, are those of the last globals;
+    ``known`` is what groups and rows say of the groups' effects there.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        h: Floats,
+        nodes: Floats,
+        log_weights: Floats,
+        tables: Callable[[Floats], Floats],
+        modes: Floats | None,
+    ) -> None:
+        rows = problem.gathered.rows
+        groups = rows.starts.size - 1
+        d, c = (float(x) for x in problem.family_values(h))
+        self._constant = float(problem.constant(np.array(d), np.array(c)))
+        self._kernel = information_kernel(problem.family, problem.kind)
+        table = np.ascontiguousarray(tables(np.array([c])).T)
+        self._given = (float(problem.inner_spread(h)), d, c, table, nodes, log_weights)
+        self._rows, self._most = rows, problem.gathered.most
+        self.modes = np.zeros(groups) if modes is None else modes.copy()
+        self.known = np.zeros(groups), np.zeros(rows.y.size)
+        self.gradient, self.matrix = np.zeros(problem.size), np.zeros(problem.arrow.stored)
+
+    def at(self, beta: Floats) -> float:
+        """Return the log likelihood, and leave its derivatives."""
+        value: float = self._kernel(
+            self._rows,
+            beta,
+            *self._given,
+            self._most,
+            self.modes,
+            *self.known,
+            self.gradient,
+            self.matrix,
+        )
+        return value + self._constant
+
+
 class Quadrature:
     """The marginal likelihood of one problem by adaptive Gauss-Hermite quadrature.
 
@@ -152,22 +196,13 @@ class Quadrature:
         -------
         Peak
         """
-        problem, rows = self.problem, self.problem.gathered.rows
-        sd = float(problem.inner_spread(h))
-        d, c = (float(x) for x in problem.family_values(h))
-        constant = float(problem.constant(np.array(d), np.array(c)))
-        prior_matrix, prior_linear = (x for x in problem.precision(h[None]))
+        problem, arrow = self.problem, self.problem.arrow
+        prior_matrix, prior_linear = problem.precision(h[None])
         prior_matrix = prior_matrix[0]
-        information = information_kernel(problem.family, problem.kind)
-        groups = rows.starts.size - 1
-        known, bend = np.zeros(groups), np.zeros(rows.y.size)
-        arrow = problem.arrow
-        gradient, matrix = np.zeros(problem.size), np.zeros(arrow.stored)
-        table = np.ascontiguousarray(self._tables(np.array([c])).T)
-        nodes, log_weights = self._padded
+        evaluation = self._evaluation(h, None if near is None else near.modes)
+        modes, gradient, matrix = evaluation.modes, evaluation.gradient, evaluation.matrix
         # Where nothing is near, a search that started from another spread's modes would mislead.
         beta = np.array(problem.start if near is None else near.beta)
-        modes = np.zeros(groups) if near is None else near.modes.copy()
 
         at_start = float(problem.log_prior(h[None], beta[None])[0])
         begun = beta.copy()
@@ -180,23 +215,7 @@ class Quadrature:
             return float(problem.log_prior(h[None], beta[None])[0])
 
         def evaluate(beta: Floats) -> float:
-            value: float = information(
-                rows,
-                beta,
-                sd,
-                d,
-                c,
-                table,
-                nodes,
-                log_weights,
-                problem.gathered.most,
-                modes,
-                known,
-                bend,
-                gradient,
-                matrix,
-            )
-            return value + constant + log_prior(beta)
+            return evaluation.at(beta) + log_prior(beta)
 
         found = False
         value = evaluate(beta)
@@ -231,7 +250,15 @@ class Quadrature:
         if not found:
             return Peak(h, beta, -math.inf, matrix, gradient, modes, False)
         density = value - float(factor.log_det) + 0.5 * problem.size * math.log(2.0 * math.pi)
-        return Peak(h, beta, density, likelihood, linear, modes, True, known, bend)
+        return Peak(h, beta, density, likelihood, linear, modes, True, *evaluation.known)
+
+    def derivatives(self, h: Floats, beta: Floats) -> tuple[float, Floats, Floats]:
+        """Return the log likelihood at one point, its gradient, and its information as stored."""
+        evaluation = self._evaluation(h, None)
+        return evaluation.at(beta), evaluation.gradient, evaluation.matrix
+
+    def _evaluation(self, h: Floats, modes: Floats | None) -> _Evaluation:
+        return _Evaluation(self.problem, h, *self._padded, self._tables, modes)
 
     def prepare(self, peak: Peak) -> None:
         """Keep the effects' modes and information at the peak, from which draws are started."""
