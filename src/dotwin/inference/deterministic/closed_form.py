@@ -80,7 +80,11 @@ class ClosedForm:
 
     @cached_property
     def _moments(self) -> _Moments:
-        rows, stored, size = self.problem.gathered.rows, self.problem.arrow.stored, self.problem.size
+        rows, stored, size = (
+            self.problem.gathered.rows,
+            self.problem.arrow.stored,
+            self.problem.size,
+        )
         grouped = bool(self.problem.inner)
         n = np.diff(rows.starts)
         sizes, which = np.unique(n, return_inverse=True)

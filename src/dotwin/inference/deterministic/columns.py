@@ -21,6 +21,8 @@ Indices = NDArray[np.intp]
 
 #: Outer groups from which on their globals are kept apart from the border of an arrow.
 MANY_GROUPS = 40
+#: So few groups of so many rows each are explored as globals first.
+FEW_GROUPS, MANY_ROWS = 100, 150
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +83,24 @@ class Scaled:
     walk: bool = False
 
 
-def inner_level(arrays: PredictorDesign) -> str:
-    """Return the level whose effects are integrated out, or ""."""
+def inner_level(design: Design, arrays: PredictorDesign, *, rich: bool = False) -> str:
+    """Return the level whose effects are integrated out, or "".
+
+    Parameters
+    ----------
+    design : Design
+    arrays : PredictorDesign
+    rich : bool
+        Whether effects are integrated out also where few groups of many rows have effects that
+        are nearly normal, for which one evaluation a row does instead of one a node.
+    """
     levels = arrays.predictor.levels
-    return levels[-1] if levels else ""
+    if not levels:
+        return ""
+    groups = len(design.group_names[levels[-1]])
+    if not rich and groups <= FEW_GROUPS and design.rows >= MANY_ROWS * groups:
+        return ""
+    return levels[-1]
 
 
 def fixed_globals(
@@ -197,9 +213,7 @@ def scaled_globals(
     ]
     period, periods = design.period[rows], len(design.period_names)
     if predictor.period:
-        found.append(
-            Scaled(f"{prefix}.period", f"{prefix}.sd_period", 0, periods, period, ones)
-        )
+        found.append(Scaled(f"{prefix}.period", f"{prefix}.sd_period", 0, periods, period, ones))
     if predictor.walk and periods > 1:
         index, scale = np.maximum(period - 1, 0), (period > 0).astype(float)
         found.append(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dotwin.inference.certificate import worst_of
 from dotwin.inference.deterministic.problem import Problem
-from dotwin.inference.deterministic.solve import solve
+from dotwin.inference.deterministic.solve import NEAR, solve
 from dotwin.inference.deterministic.split import problems_of, refusal
 from dotwin.inference.engine import Component, Declined, Draws, Progress, Settings
 
@@ -77,20 +77,33 @@ class DeterministicEngine:
         problems = problems_of(component.designs[0])
         total = settings.draws * settings.chains
         posterior: dict[str, Floats] = {}
-        certificates = []
+        solutions = []
         for part, problem in enumerate(problems):
+            rng = np.random.default_rng([settings.seed, part])
             try:
-                solution = solve(problem, total, np.random.default_rng([settings.seed, part]))
+                solution = solve(problem, total, rng)
+                if not solution.certificate.holds and not problem.inner:
+                    # Effects that were explored as globals may have to be integrated out.
+                    other = problems_of(component.designs[0], rich=True)[part]
+                    if other.inner:
+                        problem, solution = other, solve(other, total, rng)
             except np.linalg.LinAlgError:
                 raise Declined("its precision matrices are singular to every digit") from None
-            if not solution.certificate.holds:
+            solutions.append(solution)
+            if not solution.certificate.holds and solution.h.shape[0] == 0:
                 raise Declined("; ".join(solution.certificate.failures))
-            certificates.append(solution.certificate)
             drawn = named_draws(problem, solution.h, solution.beta, solution.effects)
-            for name, values in drawn.items():
-                shape = (settings.chains, settings.draws, *values.shape[1:])
-                posterior[name] = values.reshape(shape)
+            posterior |= drawn
             progress((part + 1) / len(problems), "drawn")
+        certificates = [solution.certificate for solution in solutions]
+        failures = [said for one in certificates for said in one.failures]
+        if failures:
+            some = {name: values[:NEAR] for name, values in posterior.items()}
+            raise Declined("; ".join(dict.fromkeys(failures)), some)
+        posterior = {
+            name: values.reshape(settings.chains, settings.draws, *values.shape[1:])
+            for name, values in posterior.items()
+        }
         return Draws(
             posterior=posterior,
             engine=self.name,

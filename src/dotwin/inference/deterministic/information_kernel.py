@@ -75,14 +75,14 @@ def build_information(family: int, kind: int, version: int) -> Any:
 
         ``modes`` holds where to start looking for each group's mode and takes where it is,
         ``known`` the information of its rows there, ``row_bend`` that of each row. Nodes are
-        padded to whole lanes with weights of 0; without an effect there is a lane of one node
-        at 0. ``table``, dims (number, 1), is of the tail that a bound keeps; ``packed`` takes the
+        padded to whole lanes with weights of 0; without an effect there is one node at 0.
+        ``table``, dims (1, number), is of the tail that a bound keeps; ``packed`` takes the
         information as `dotwin.inference.deterministic.arrow` stores it.
         """
         dense = rows.dense.shape[1]
         width = dense + rows.which.shape[1]
         grouped = nodes.size > 0
-        size = nodes.size if grouped else NODE_LANES
+        size = nodes.size if grouped else 1
         largest = 0
         for group in range(rows.starts.size - 1):
             largest = max(largest, rows.of_group[group + 1] - rows.of_group[group])
@@ -186,8 +186,7 @@ def build_information(family: int, kind: int, version: int) -> Any:
                     z = v[k] / sd
                     at_nodes[k] = log_weights[k] - 0.5 * z * z
             else:
-                for k in range(size):
-                    at_nodes[k] = 0.0 if k == 0 else -math.inf
+                at_nodes[0] = 0.0
             for k in range(size):
                 move[k] = move_of(family, v[k])
             for r in range(last - first):

@@ -35,7 +35,7 @@ class Lanes(NamedTuple):
     beta : array, dims (block, global, lane)
     sd, d, c : array, dims (block, lane)
         Of the effects; the family's parameter; its logarithm or second parameter.
-    table : array, dims (block, number, lane)
+    table : array, dims (block, lane, number)
         Of the tail that a bound keeps; see `dotwin.inference.deterministic.tails`.
     """
 
@@ -48,6 +48,7 @@ class Lanes(NamedTuple):
 
 @inlined
 def add_scaled(into: Floats, x: float, lanes: Floats) -> None:
+    """Add a number times lanes to lanes."""
     for lane in range(LANES):
         into[lane] += x * lanes[lane]
 
@@ -189,4 +190,6 @@ def integrand(
     for k in range(nodes.size):
         for lane in range(LANES):
             v[lane] = middle[lane] + spread[lane] * nodes[k]
-        evaluate(family, kind, rows, group, eta, base, second, table, v, sd, d, c, move, at_nodes[k])
+        evaluate(
+            family, kind, rows, group, eta, base, second, table, v, sd, d, c, move, at_nodes[k]
+        )

@@ -133,7 +133,7 @@ class _Evaluation:
         d, c = (float(x) for x in problem.family_values(h))
         self._constant = float(problem.constant(np.array(d), np.array(c)))
         self._kernel = information_kernel(problem.family, problem.kind)
-        table = np.ascontiguousarray(tables(np.array([c])).T)
+        table = tables(np.array([c]))
         self._given = (float(problem.inner_spread(h)), d, c, table, nodes, log_weights)
         self._rows, self._most = rows, problem.gathered.most
         self.modes = np.zeros(groups) if modes is None else modes.copy()
@@ -312,7 +312,9 @@ class Quadrature:
             blocks = values[taken].reshape(-1, LANES, *values.shape[1:])
             return np.ascontiguousarray(blocks.swapaxes(1, -1))
 
-        return Lanes(wide(beta), wide(sd), wide(d), wide(c), wide(self._tables(c)))
+        tables = self._tables(c)
+        shaped = np.ascontiguousarray(tables[taken].reshape(-1, LANES, tables.shape[1]))
+        return Lanes(wide(beta), wide(sd), wide(d), wide(c), shaped)
 
     def _tables(self, c: Floats) -> Floats:
         """Return tables of the tail that a bound keeps, dims (draw, number)."""

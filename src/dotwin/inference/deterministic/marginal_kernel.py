@@ -67,9 +67,7 @@ def build_marginal(family: int, kind: int, version: int) -> Any:
             for group in range(rows.starts.size - 1):
                 if nodes.size == 0:
                     v, move, here = work[0], work[1], work[2]
-                    predict(
-                        family, kind, rows, centre, group, beta, d, c, eta, base, second, here
-                    )
+                    predict(family, kind, rows, centre, group, beta, d, c, eta, base, second, here)
                     evaluate(
                         family, kind, rows, group, eta, base, second, table, v, sd, d, c, move, here
                     )

@@ -76,9 +76,7 @@ def build_moments(version: int) -> Any:
                 for a in range(size):
                     between_linear[which, members[a]] += total[a] * summed
                     for b in range(a + 1):
-                        add_pair(
-                            rows, members[a], members[b], total[a] * total[b], between[which]
-                        )
+                        add_pair(rows, members[a], members[b], total[a] * total[b], between[which])
                 squares[which] += summed * summed
             for r in range(last - first):
                 y[r] -= mean_y

@@ -184,8 +184,10 @@ def _climb(marginal: Marginal, start: Floats, goal: Mode | None) -> Peak:
         here = marginal.peak(start, goal.peak)
     if not start.size or not here.found:
         return here
-    fresh = _FRESH * np.eye(start.size)
-    inverse, is_fresh = fresh, True
+    # What to begin with where nothing is known of the curvature, and where steps of one length
+    # lead nowhere because the hyperparameters are known very differently well.
+    metrics = [_FRESH * np.eye(start.size), *([] if goal is None else [goal.covariance])]
+    inverse, is_fresh, tried = metrics[0], True, 1
     steps = _steps(goal)
     middle = np.array([prior_middle(one.prior) for one in marginal.problem.hypers])
     slope = _slope(marginal, here, steps)
@@ -197,15 +199,17 @@ def _climb(marginal: Marginal, start: Floats, goal: Mode | None) -> Peak:
         there = _further(marginal, here, direction, rise, middle) if rise > _FLAT else None
         if there is None:
             # Curvature from far away misleads: look once more without it before giving up.
-            if is_fresh:
+            if not is_fresh:
+                tried = 0
+            if tried == len(metrics):
                 break
-            inverse, is_fresh = fresh, True
+            inverse, is_fresh, tried = metrics[tried], True, tried + 1
             continue
         after = _slope(marginal, there, steps)
         moved, turned = there.h - here.h, slope - after
         here, slope = there, after
         if moved @ turned > 1e-10:
-            if is_fresh:
+            if is_fresh and tried == 1:
                 # The first step tells the scale (Nocedal and Wright 2006, 6.20).
                 inverse = np.eye(start.size) * float(moved @ turned) / float(turned @ turned)
             rho = 1.0 / float(moved @ turned)

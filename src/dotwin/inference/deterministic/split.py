@@ -61,7 +61,7 @@ def refusal(design: Design) -> str | None:
                 return f"the prior {other[0]} of {p.name} is neither normal nor Student's t"
     for predictors in _together(design):
         own = _own(predictors, listed)
-        crossing = _crossing(predictors, own)
+        crossing = _crossing(design, predictors, own)
         if crossing > MOST_CROSSING:
             return f"{crossing:,} globals that cross the groups are too many"
         hypers = sum(
@@ -72,19 +72,21 @@ def refusal(design: Design) -> str | None:
     return None
 
 
-def problems_of(design: Design) -> list[Problem]:
+def problems_of(design: Design, *, rich: bool = False) -> list[Problem]:
     """Split a mechanism that `refusal` does not refuse.
 
     Parameters
     ----------
     design : Design
+    rich : bool
+        Whether effects of few groups of many rows are integrated out too; see `inner_level`.
 
     Returns
     -------
     list of Problem
     """
     listed = parameters(design.equation, design.reference, design.group_names, design.period_names)
-    return [_problem(design, predictors, listed) for predictors in _together(design)]
+    return [_problem(design, predictors, listed, rich) for predictors in _together(design)]
 
 
 def _together(design: Design) -> list[Predictors]:
@@ -100,9 +102,9 @@ def _own(predictors: Predictors, listed: list[Parameter]) -> list[Parameter]:
     return [p for p in listed if p.name.rpartition(".")[0] in prefixes]
 
 
-def _crossing(predictors: Predictors, own: list[Parameter]) -> int:
+def _crossing(design: Design, predictors: Predictors, own: list[Parameter]) -> int:
     """Count the globals but for those of the level with the most groups, which may be many."""
-    prefix, inner = predictors[0].predictor.prefix, inner_level(predictors[0])
+    prefix, inner = predictors[0].predictor.prefix, inner_level(design, predictors[0])
     by_level: dict[str, int] = {}
     for p in own:
         if p.kind == "dispersion" or p.name in {q.sd for q in own} or p.name == f"{prefix}.{inner}":
@@ -115,13 +117,15 @@ def _crossing(predictors: Predictors, own: list[Parameter]) -> int:
     return sum(by_level.values()) - max(outer, default=0)
 
 
-def _problem(design: Design, predictors: Predictors, everything: list[Parameter]) -> Problem:
+def _problem(
+    design: Design, predictors: Predictors, everything: list[Parameter], rich: bool
+) -> Problem:
     """Build the problem of one linear predictor, or of counts and a second source of zeros."""
     first = predictors[0]
     prefix, is_main = first.predictor.prefix, first.predictor.role == "mean"
     listed = _own(predictors, everything)
     outcome = outcome_of(design, predictors)
-    rows, inner = outcome.rows, inner_level(first)
+    rows, inner = outcome.rows, inner_level(design, first, rich=rich)
     zero = (outcome.y == 0).astype(float) if len(predictors) > 1 else outcome.y
     fixed = fixed_globals(design, predictors, listed, rows, zero)
     hypers, position = _hypers(listed, prefix, design.reference.multiplier if is_main else 1.0)

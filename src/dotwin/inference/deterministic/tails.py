@@ -80,7 +80,7 @@ def _place(z: float) -> tuple[int, float, float]:
 
 @inlined
 def log_tail(z: float, table: Floats, lane: int) -> float:
-    """Return log P(Z > z) from a lane of tables, dims (number, lane)."""
+    """Return log P(Z > z) from a lane of tables, dims (lane, number)."""
     i, t, beyond = _place(z)
     k = 3 * i
     cube = t * t * t
@@ -89,12 +89,12 @@ def log_tail(z: float, table: Floats, lane: int) -> float:
     h2 = 0.5 * t * t * (1.0 - t) * (1.0 - t) * (1.0 - t)
     g1 = cube * (-4.0 + t * (7.0 - 3.0 * t))
     g2 = 0.5 * cube * (1.0 - t) * (1.0 - t)
-    low, high = table[k, lane], table[k + 3, lane]
+    low, high = table[lane, k], table[lane, k + 3]
     result = low + h0 * (high - low)
-    result += h1 * table[k + 1, lane] + h2 * table[k + 2, lane]
-    result += g1 * table[k + 4, lane] + g2 * table[k + 5, lane]
+    result += h1 * table[lane, k + 1] + h2 * table[lane, k + 2]
+    result += g1 * table[lane, k + 4] + g2 * table[lane, k + 5]
     # Further down nothing is left that a bound could take; further up the tail falls in a line.
-    return float(result + max(beyond, 0.0) * table[k + 4, lane])
+    return float(result + max(beyond, 0.0) * table[lane, k + 4])
 
 
 @inlined
@@ -110,9 +110,9 @@ def log_tail_bend(
     h2 = t * (1.0 + t * (-4.5 + t * (6.0 - 2.5 * t)))
     g1 = square * (-12.0 + t * (28.0 - 15.0 * t))
     g2 = square * (1.5 + t * (-4.0 + 2.5 * t))
-    slope = h0 * (table[k + 3, lane] - table[k, lane])
-    slope += h1 * table[k + 1, lane] + h2 * table[k + 2, lane]
-    slope += g1 * table[k + 4, lane] + g2 * table[k + 5, lane]
+    slope = h0 * (table[lane, k + 3] - table[lane, k])
+    slope += h1 * table[lane, k + 1] + h2 * table[lane, k + 2]
+    slope += g1 * table[lane, k + 4] + g2 * table[lane, k + 5]
     slope *= _PER_UNIT / math.sqrt(1.0 + z * z)
     fall = -(nu + 1.0) * z / (nu + z * z) if family == _STUDENT_T else -z
     return slope, slope * (fall - slope)

@@ -104,18 +104,20 @@ def value(
         The family's parameter; its logarithm or, for a student_t, the degrees of freedom.
     second : float
         The linear predictor of zeros from a second source.
-    table : array, dims (number, lane)
+    table : array, dims (lane, number)
         Of the tail that a bound keeps, where the outcome is continuous.
     lane : int
     """
+    base_kind = WHOLE if kind == INFLATED else kind
+    own = _value(family, base_kind, eta, base, v, move, y, extra, lower, d, c, table, lane)
     if kind == INFLATED:
-        own = _value(family, WHOLE, eta, base, v, move, y, extra, lower, d, c, table, lane)
         if y > 0.0:
-            return own - _softplus(second)
-        if family == BETA_BINOMIAL:
-            own -= log_rising(d, extra)
-        return own + _softplus(second - own) - _softplus(second)
-    return _value(family, kind, eta, base, v, move, y, extra, lower, d, c, table, lane)
+            own -= _softplus(second)
+        else:
+            if family == BETA_BINOMIAL:
+                own -= log_rising(d, extra)
+            own += _softplus(second - own) - _softplus(second)
+    return own
 
 
 @inlined
