@@ -18,7 +18,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -81,11 +81,11 @@ SIMULATED: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
         {"sparse": 0.0},
     ),
     "student t of at least 0": (
-        {"family": "student_t", "plausible": [-1, 3], "at_least": 0, **NESTED},
+        {"family": "student_t", "plausible": [0.1, 3], "at_least": 0, **NESTED},
         {"dense": 1.0, "sparse": 1.0},
     ),
     "normal of at least 0": (
-        {"family": "normal", "plausible": [-1, 3], "at_least": 0, **NESTED},
+        {"family": "normal", "plausible": [0.1, 3], "at_least": 0, **NESTED},
         {"dense": 1.0, "sparse": 1.0},
     ),
     "ordinal": (
@@ -106,8 +106,10 @@ SIMULATED: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
     ),
 }
 REAL = {"nursing_home_quarters": "home_quarters.csv.gz", "nursing_home_outcomes": "homes.csv.gz"}
-#: Kept and discarded draws of each chain; a truncated Student's t costs much per evaluation.
+#: Kept and discarded draws of each chain of simulated and of real panels.
+LENGTHS = {"real": (1000, 400)}
 LENGTH, WARMUP = 2000, 500
+#: A truncated Student's t costs much per evaluation.
 SHORTER = {"nursing_home_quarters: rn_hprd": (500, 300)}
 
 
@@ -120,12 +122,14 @@ class Case:
     component: Any
 
 
-def simulated() -> Iterator[Case]:
+def simulated(wanted: Callable[[str], bool]) -> Iterator[Case]:
     """Build the simulated panels, their truth from the priors."""
     from dotwin.inference.components import components_of
 
     for name, (fields, kinds) in SIMULATED.items():
         for kind, middle in kinds.items():
+            if not wanted(f"{name}, {kind}"):
+                continue
             one = {"domain": "quality", **fields}
             if one["family"] != "ordinal":
                 one["priors"] = {"intercept": f"normal({middle}, 0.3)"}
@@ -148,7 +152,7 @@ def simulated() -> Iterator[Case]:
             yield Case(f"{name}, {kind}", kind, found)
 
 
-def real(folder: Path) -> Iterator[Case]:
+def real(folder: Path, wanted: Callable[[str], bool]) -> Iterator[Case]:
     """Read the nursing-home twins' mechanisms, all rows."""
     from dotwin.inference.components import components_of
 
@@ -156,7 +160,8 @@ def real(folder: Path) -> Iterator[Case]:
         twin = dw.read_twin(model)
         panel = dw.read_panel(pd.read_csv(folder / table, dtype={"ccn": str}), twin)
         for component in components_of(twin, panel):
-            yield Case(f"{model}: {component.name}", "real", component)
+            if wanted(f"{model}: {component.name}"):
+                yield Case(f"{model}: {component.name}", "real", component)
 
 
 def silent(share: float, words: str) -> None:
@@ -206,7 +211,8 @@ def reference(case: Case, folder: Path) -> dict[str, Any]:
     from dotwin.inference.nuts import NutsEngine
     from dotwin.inference.schedule import content_hash
 
-    draws, tune = SHORTER.get(case.name, (LENGTH, WARMUP))
+    length = LENGTHS.get(case.kind, (LENGTH, WARMUP))
+    draws, tune = SHORTER.get(case.name, length)
     settings = Settings(draws, tune, CHAINS, 1)
     digest = hashlib.sha256(content_hash(case.component, settings, "nuts").encode()).hexdigest()
     path = folder / f"{digest[:16]}.npz"
@@ -400,9 +406,11 @@ def main() -> None:
     parser.add_argument("--references", action="store_true", help="draw the chains and stop")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
-    cases = [*simulated(), *(real(chosen.data) if chosen.data else ())]
-    if chosen.only:
-        cases = [c for c in cases if any(part in c.name for part in chosen.only)]
+
+    def wanted(name: str) -> bool:
+        return chosen.only is None or any(part in name for part in chosen.only)
+
+    cases = [*simulated(wanted), *(real(chosen.data, wanted) if chosen.data else ())]
     rows = []
     for case in cases:
         if chosen.references:

@@ -29,6 +29,8 @@ _NEARER = 3
 _FRESH = 0.25
 #: A climb ends where a full step is expected to gain less than half of this.
 _FLAT = 2e-3
+#: A step that gains less than this share of what was expected zigzags.
+_SLOW = 0.05
 #: Newton steps at the top; it is a mode where the gradient times the spread is below this.
 _POLISH, _FOUND = 4, 0.1
 #: An end that is higher by more than this is a better mode.
@@ -207,7 +209,11 @@ def _climb(marginal: Marginal, start: Floats, goal: Mode | None) -> Peak:
             continue
         after = _slope(marginal, there, steps)
         moved, turned = there.h - here.h, slope - after
+        gain = there.log_density - here.log_density
         here, slope = there, after
+        if goal is not None and gain < _SLOW * rise:
+            inverse, is_fresh, tried = metrics[-1], True, len(metrics)
+            continue
         if moved @ turned > 1e-10:
             if is_fresh and tried == 1:
                 # The first step tells the scale (Nocedal and Wright 2006, 6.20).
