@@ -49,9 +49,6 @@ def refusal(design: Design) -> str | None:
         return "its family, bound or priors are unknown to the kernels"
     if len(one.ends) > 1:
         return "two ends share one choice"
-    inflated = one.zeros is not None and one.zeros.kind == "inflated"
-    if inflated and design.lower is not None:
-        return "zeros that may come from two sources have a bound"
     listed = parameters(eq, design.reference, design.group_names, design.period_names)
     sds = {p.sd for p in listed}
     for p in listed:
