@@ -27,11 +27,15 @@ class Component:
         Missing causes that are parameters.
     start : dict of str to array, optional
         A value of every parameter near which an engine may begin.
+    near : dict of str to array, dims (draw, ...), optional
+        A few draws of every parameter that lie about where the posterior does, from an engine that
+        could not vouch for them: chains may begin there and take their first scales from them.
     """
 
     designs: tuple[Design, ...]
     imputation: Imputation | None = None
     start: Mapping[str, NDArray[np.float64]] | None = None
+    near: Mapping[str, NDArray[np.float64]] | None = None
 
     @property
     def name(self) -> str:
@@ -91,11 +95,17 @@ class Declined(Exception):
     ----------
     reason : str
         Why, in words.
+    near : dict of str to array, dims (draw, ...), optional
+        What it found, for the next engine to begin from; see `Component`.
     """
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, near: Mapping[str, NDArray[np.float64]] | None = None) -> None:
+        super().__init__(reason, near)
         self.reason = reason
+        self.near = near
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 #: Told the share of the work that is done, from 0 to 1, and a few words.

@@ -51,9 +51,10 @@ def content_hash(component: Component, settings: Settings, engine: str) -> str:
         for name, cells in component.imputation.cells.items():
             add(name)
             add(cells)
-    for name, values in (component.start or {}).items():
-        add(name)
-        add(values)
+    for given in (component.start, component.near):
+        for name, values in (given or {}).items():
+            add(name)
+            add(values)
     return digest.hexdigest()
 
 
@@ -141,14 +142,19 @@ def run(
                 if cache is not None:
                     path = cache / f"{content_hash(component, own, engine.name)}.npz"
                     found = _read(path)
+                    if isinstance(found, Declined):
+                        declined, component = found.reason, replace(component, near=found.near)
+                        continue
                     if found is not None:
                         told(1.0, "from the cache")
                         return replace(found, declined=declined)
                 try:
                     draws = replace(engine.sample(component, own, told), declined=declined)
                 except Declined as reason:
-                    declined = reason.reason
+                    declined, component = reason.reason, replace(component, near=reason.near)
                     told(0.0, "not certified")
+                    if path is not None:
+                        _write(path, reason)
                     continue
                 if path is not None:
                     _write(path, draws)
@@ -169,24 +175,32 @@ def run(
             return [futures[i].result() for i in range(len(components))]
 
 
-def _write(path: Path, draws: Draws) -> None:
+def _write(path: Path, kept: Draws | Declined) -> None:
+    """Keep draws, or that an engine declined to make them and what it found."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}.npz")
-    arrays: dict[str, Any] = {"engine": draws.engine, "seconds": draws.seconds}
-    arrays |= {f"p:{name}": value for name, value in draws.posterior.items()}
-    arrays |= {f"s:{name}": value for name, value in draws.statistics.items()}
-    if draws.certificate is not None:
-        arrays["certificate"] = json.dumps(asdict(draws.certificate))
+    arrays: dict[str, Any]
+    if isinstance(kept, Declined):
+        arrays = {"declined": kept.reason}
+        arrays |= {f"p:{name}": value for name, value in (kept.near or {}).items()}
+    else:
+        arrays = {"engine": kept.engine, "seconds": kept.seconds}
+        arrays |= {f"p:{name}": value for name, value in kept.posterior.items()}
+        arrays |= {f"s:{name}": value for name, value in kept.statistics.items()}
+        if kept.certificate is not None:
+            arrays["certificate"] = json.dumps(asdict(kept.certificate))
     np.savez(part, **arrays)
     part.replace(path)
 
 
-def _read(path: Path) -> Draws | None:
+def _read(path: Path) -> Draws | Declined | None:
     if not path.exists():
         return None
     try:
         with path.open("rb") as file, np.load(file) as stored:
             posterior = {k[2:]: stored[k] for k in stored.files if k.startswith("p:")}
+            if "declined" in stored.files:
+                return Declined(str(stored["declined"]), posterior or None)
             statistics = {k[2:]: stored[k] for k in stored.files if k.startswith("s:")}
             vouched = None
             if "certificate" in stored.files:

@@ -3,91 +3,47 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.interpolate import PchipInterpolator
 
 from dotwin.errors import CertificateError, ConvergenceWarning
 from dotwin.inference.certificate import Certificate, worst_of
-from dotwin.inference.deterministic.problem import Problem
+from dotwin.inference.deterministic import DeterministicEngine
 from dotwin.inference.deterministic.profile import Axis, Transform
 from dotwin.inference.deterministic.proposal import build_proposal
 from dotwin.inference.deterministic.search import find_mode, starts_of
 from dotwin.inference.deterministic.solve import marginal_of, solve, weigh
-from dotwin.inference.deterministic.split import problems_of
+from dotwin.inference.engine import Component, Declined, Settings
 from dotwin.inference.fit import Fit
 from dotwin.inference.fitting import fit
+from dotwin.inference.nuts import NutsEngine
+from dotwin.inference.nuts.layout import build_layout
+from dotwin.inference.nuts.warm import scales_of, unconstrained
 from dotwin.inference.storage import load_fit
 from dotwin.mechanisms.design import build_design
-from dotwin.panel import Panel, read_panel
-from dotwin.spec.twin import Twin
-
-
-def panel_of(frame: pd.DataFrame, **indicator: Any) -> Panel:
-    """A panel of providers by quarter with an outcome ``y`` and perhaps a given ``x``."""
-    given = {"x": {"domain": "context"}} if "x" in frame else {}
-    twin = Twin(
-        twin="case",
-        panel={
-            "unit": "provider",
-            "period": {"column": "quarter", "frequency": "quarter"},
-        },
-        indicators={**given, "y": {"domain": "quality", **indicator}},
-    )
-    return read_panel(frame, twin)
-
-
-def problem_of(panel: Panel) -> Problem:
-    return problems_of(build_design(panel.twin, "y", panel))[0]
-
-
-def frame_of(providers: int, quarters: int) -> tuple[pd.DataFrame, np.ndarray]:
-    provider = np.repeat(np.arange(providers), quarters)
-    quarter = np.tile(np.arange(quarters), providers)
-    names = [f"{2020 + q // 4}Q{q % 4 + 1}" for q in quarter]
-    frame = pd.DataFrame({"provider": [f"p{p:03d}" for p in provider], "quarter": names})
-    return frame, provider
+from dotwin.panel import Panel
+from tests.inference.deterministic import hard
+from tests.inference.deterministic.hard import problem_of
+from tests.inference.deterministic.small import small_design
 
 
 @pytest.fixture(scope="module")
 def far_apart() -> Panel:
-    """Yes or no of providers that differ very much, three quarters each."""
-    rng = np.random.default_rng(1)
-    frame, provider = frame_of(100, 3)
-    eta = -0.5 + 2.7 * rng.normal(size=100)[provider]
-    frame["y"] = (rng.random(provider.size) < 1 / (1 + np.exp(-eta))).astype(int)
-    return panel_of(
-        frame,
-        family="bernoulli",
-        pooling=["provider"],
-        priors={"provider": "half_normal(3)"},
-    )
+    return hard.far_apart()
 
 
 @pytest.fixture(scope="module")
 def two_modes() -> Panel:
-    """Counts that outliers scatter, under a prior that expects no scatter but for its tail."""
-    rng = np.random.default_rng(2)
-    frame, provider = frame_of(12, 4)
-    counts = rng.poisson(4.0, provider.size)
-    counts[[3, 17, 30]] = 14
-    frame["y"] = counts
-    return panel_of(
-        frame, family="negative_binomial", priors={"dispersion": "half_student_t(1, 0.00003)"}
-    )
+    return hard.two_modes()
 
 
 @pytest.fixture(scope="module")
 def separated() -> Panel:
-    """A cause that divides yes from no completely, under a prior with a tail like Cauchy's."""
-    frame, provider = frame_of(20, 2)
-    frame["x"] = np.where(provider < 10, 0.0, 1.0)
-    frame["y"] = frame["x"].astype(int)
-    return panel_of(frame, family="bernoulli", causes={"x": {"prior": "student_t(1, 0, 2.5)"}})
+    return hard.separated()
 
 
 def test_too_few_nodes_are_seen_though_the_weights_look_well(far_apart: Panel) -> None:
@@ -140,11 +96,20 @@ def test_a_tail_that_the_proposal_lacks_is_seen(separated: Panel) -> None:
 
 
 @pytest.fixture(scope="module")
-def fallen_back(separated: Panel) -> Fit:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def _fit(panel: Panel, cache: Path) -> Fit:
     with warnings.catch_warnings():
         # A chain in such a tail may not converge either, and says so.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return fit(separated.twin, separated, draws=500, tune=500, seed=1, progress=False)
+        return fit(panel.twin, panel, draws=500, tune=500, seed=1, cache=cache, progress=False)
+
+
+@pytest.fixture(scope="module")
+def fallen_back(separated: Panel, cache: Path) -> Fit:
+    return _fit(separated, cache)
 
 
 def test_what_is_not_certified_is_sampled_and_the_reason_is_kept(fallen_back: Fit) -> None:
@@ -155,6 +120,58 @@ def test_what_is_not_certified_is_sampled_and_the_reason_is_kept(fallen_back: Fi
     assert row["rhat"] > 0.9
     assert row["how"].startswith("nuts, because without sampling: the proposal fits badly")
     assert row["how"] in str(fallen_back.diagnose())
+
+
+def test_a_cached_decline_is_not_tried_again(
+    separated: Panel, fallen_back: Fit, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tried(*_: object) -> None:
+        raise AssertionError("drawn again")
+
+    monkeypatch.setattr(DeterministicEngine, "sample", tried)
+    monkeypatch.setattr(NutsEngine, "sample", tried)
+    again = _fit(separated, cache)
+    assert again.engines["y"][0] == "nuts"
+    assert again.declined == fallen_back.declined
+    np.testing.assert_array_equal(
+        again.tree["posterior"]["y.causes"].values, fallen_back.tree["posterior"]["y.causes"].values
+    )
+
+
+def test_chains_begin_where_the_declined_fit_lies() -> None:
+    design = small_design("poisson")
+    component = Component((design,))
+    settings = Settings(300, 300, 4, 1)
+    drawn = DeterministicEngine().sample(component, settings, lambda share, words: None)
+    near = {name: values[0, :64] for name, values in drawn.posterior.items()}
+    layout = build_layout(design)
+    scales = scales_of(layout, near)
+    assert scales is not None
+    points = np.array(
+        [unconstrained(layout, {name: v[i] for name, v in near.items()}) for i in range(64)]
+    )
+    # A unit metric in the scaled coordinates is the diagonal one of these draws.
+    assert scales.middle == pytest.approx(points.mean(axis=0))
+    assert scales.scale == pytest.approx(points.std(axis=0))
+    start = scales.middle + scales.scale * scales.start(3)
+    assert (np.abs(start - scales.middle) <= 2.0 * scales.scale + 1e-12).all()
+    chains = NutsEngine().sample(replace(component, near=near), settings, lambda share, words: None)
+    one, two = (x.posterior["y.intercept"] for x in (drawn, chains))
+    # Four Monte Carlo errors of at least 200 effective draws.
+    assert abs(one.mean() - two.mean()) < 4.0 * one.std() * np.sqrt(1 / 200 + 1 / 800)
+    assert scales_of(layout, None) is None
+    assert scales_of(layout, {name: v[:3] for name, v in near.items()}) is None
+
+
+def test_a_declined_fit_says_where_it_looked(separated: Panel) -> None:
+    component = Component((build_design(separated.twin, "y", separated),))
+    with pytest.raises(Declined, match="fits badly") as caught:
+        DeterministicEngine().sample(component, Settings(500, 0, 4, 1), lambda share, words: None)
+    assert caught.value.near is not None
+    slopes = caught.value.near["y.causes"]
+    assert 16 <= len(slopes) <= 64
+    # The cause divides yes from no, so its coefficient is large.
+    assert np.median(slopes) > 1.0
 
 
 def test_the_reason_is_kept_on_disk(fallen_back: Fit, tmp_path: Path) -> None:

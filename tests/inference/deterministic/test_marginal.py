@@ -7,7 +7,6 @@ import pytest
 from scipy import integrate, stats
 
 from dotwin.inference.deterministic.closed_form import ClosedForm
-from dotwin.inference.deterministic.compiled import information_kernel
 from dotwin.inference.deterministic.marginal import Quadrature
 from dotwin.inference.deterministic.problem import Problem
 from dotwin.inference.deterministic.solve import marginal_of
@@ -75,30 +74,13 @@ def test_the_marginal_likelihood_is_the_integral(case: str) -> None:
 @pytest.mark.parametrize("case", [c for c in CASES if c not in ("normal", "lognormal")])
 def test_gradient_and_information_are_the_derivatives(case: str) -> None:
     problem = main_problem(small_design(case))
-    rows, size = problem.gathered.rows, problem.size
+    size = problem.size
     h, beta = points(problem, 5, 1)
-    d, c = (float(x[0]) for x in problem.family_values(h))
-    kernel = information_kernel(problem.family, problem.kind)
     marginal = Quadrature(problem, 31)
 
     def at(beta: Floats) -> tuple[float, Floats, Floats]:
-        gradient, matrix = np.zeros(size), np.zeros((size, size))
-        groups = rows.starts.size - 1
-        value = kernel(
-            rows,
-            beta,
-            float(problem.inner_spread(h)[0]),
-            d,
-            c,
-            *marginal._padded,
-            problem.gathered.most,
-            np.zeros(groups),
-            np.zeros(groups),
-            np.zeros(rows.y.size),
-            gradient,
-            matrix,
-        )
-        return value, gradient, matrix
+        value, gradient, stored = marginal.derivatives(h[0], beta)
+        return value, gradient, problem.arrow.dense(stored)
 
     _, gradient, matrix = at(beta[0])
     step = 1e-4

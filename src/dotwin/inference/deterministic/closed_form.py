@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dotwin.inference.deterministic.compiled import moments_kernel
 from dotwin.inference.deterministic.marginal import Marginal, Peak
 from dotwin.inference.deterministic.problem import Problem
 
@@ -16,6 +19,28 @@ __all__ = ["ClosedForm"]
 Floats = NDArray[np.float64]
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
+#: Numbers held at once.
+_BLOCK = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Sums over rows and groups: of products of columns, with the outcome, and of its square.
+
+    Parameters
+    ----------
+    sizes, groups : array, dims (size,)
+        Distinct numbers of rows, and how many groups have them.
+    within : array, dims (number,)
+        Of rows about their groups' means.
+    between : array, dims (size, number)
+        Of the groups' sums.
+    """
+
+    sizes: Floats
+    groups: Floats
+    within: Floats
+    between: Floats
 
 
 class ClosedForm:
@@ -36,96 +61,112 @@ class ClosedForm:
         self.problem = problem
 
     @cached_property
-    def _matrix(self) -> Floats:
-        rows = self.problem.gathered.rows
-        result = np.zeros((rows.y.size, self.problem.size))
-        result[:, : rows.dense.shape[1]] = rows.dense
-        every = np.arange(rows.y.size)
-        for j in range(rows.which.shape[1]):
-            np.add.at(result, (every, rows.which[:, j]), rows.scale[:, j])
-        return result
+    def _sums(self) -> tuple[Floats, Any, Floats]:
+        """Rows, summed columns (a sparse matrix) and summed outcome of each group."""
+        from scipy import sparse
 
-    @cached_property
-    def _sums(self) -> tuple[Floats, Floats, Floats]:
-        """Rows, summed columns and summed outcome of each group."""
         gathered = self.problem.gathered
-        starts = gathered.rows.starts
-        y = gathered.rows.y - gathered.rows.offset
-        columns = np.add.reduceat(self._matrix, starts[:-1], axis=0)
-        return np.diff(starts).astype(float), columns, np.add.reduceat(y, starts[:-1])
+        rows = gathered.rows
+        size, columns = rows.dense.shape
+        every = np.arange(size)
+        where = np.concatenate([np.tile(np.arange(columns), (size, 1)), rows.which], axis=1)
+        held = np.concatenate([rows.dense, rows.scale], axis=1)
+        n = np.diff(rows.starts)
+        of_row = np.repeat(np.arange(n.size), n)
+        place = (of_row[every][:, None] + np.zeros_like(where)).ravel(), where.ravel()
+        summed = sparse.csr_array((held.ravel(), place), shape=(n.size, self.problem.size))
+        outcome = np.add.reduceat(rows.y - rows.offset, rows.starts[:-1])
+        return n.astype(float), summed, outcome
 
     @cached_property
-    def _moments(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """Return sums of squares within groups; then sizes, how many, and squares of their sums.
-
-        The last is the outcome.
-        """
-        y = self.problem.gathered.rows.y - self.problem.gathered.rows.offset
-        whole = np.column_stack([self._matrix, y])
-        if not self.problem.inner:
-            total = whole.T @ whole
-            return total, np.zeros(0), np.zeros(0), np.zeros((0, *total.shape)), y
-        n, columns, outcome = self._sums
-        sums = np.column_stack([columns, outcome])
-        away = whole - (sums / n[:, None])[self.problem.gathered.of_row]
-        total = away.T @ away
+    def _moments(self) -> _Moments:
+        rows, stored, size = (
+            self.problem.gathered.rows,
+            self.problem.arrow.stored,
+            self.problem.size,
+        )
+        grouped = bool(self.problem.inner)
+        n = np.diff(rows.starts)
         sizes, which = np.unique(n, return_inverse=True)
-        parts = np.array([sums[which == k].T @ sums[which == k] for k in range(sizes.size)])
-        return total, sizes, np.bincount(which).astype(float), parts, y
+        if not grouped:
+            sizes, which = sizes[:0], np.zeros_like(which)
+        within, within_linear = np.zeros(stored), np.zeros(size)
+        between, between_linear = np.zeros((sizes.size, stored)), np.zeros((sizes.size, size))
+        squares = np.zeros(sizes.size + 1)
+        moments_kernel()(
+            rows,
+            grouped,
+            which.astype(np.int64),
+            within,
+            within_linear,
+            between,
+            between_linear,
+            squares,
+        )
+        return _Moments(
+            sizes.astype(float),
+            np.bincount(which, minlength=sizes.size)[: sizes.size].astype(float),
+            np.concatenate([within, within_linear, squares[-1:]]),
+            np.concatenate([between, between_linear, squares[:-1, None]], axis=1),
+        )
 
     def _normal(self, h: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Return precision, linear term, square of the outcome and log determinant per draw."""
-        total, sizes, groups, parts, y = self._moments
+        moments, stored = self._moments, self.problem.arrow.stored
         variance = self.problem.family_values(h)[0] ** 2
-        log_det = y.size * np.log(variance)
-        whole = np.broadcast_to(total, (h.shape[0], *total.shape))
-        if sizes.size:
-            ratio = self.problem.inner_spread(h) ** 2 / variance
-            kept = 1.0 / (sizes * (1.0 + ratio[:, None] * sizes))
-            size = total.shape[0]
-            whole = whole + (kept @ parts.reshape(sizes.size, -1)).reshape(-1, size, size)
-            log_det = log_det + np.log1p(ratio[:, None] * sizes) @ groups
-        whole = whole / variance[:, None, None]
-        return whole[:, :-1, :-1], whole[:, :-1, -1], whole[:, -1, -1], log_det
+        log_det = self.problem.gathered.rows.y.size * np.log(variance)
+        whole = np.broadcast_to(moments.within, (h.shape[0], moments.within.size))
+        if moments.sizes.size:
+            ratio = (self.problem.inner_spread(h) ** 2 / variance)[:, None]
+            kept = 1.0 / (moments.sizes * (1.0 + ratio * moments.sizes))
+            whole = whole + kept @ moments.between
+            log_det = log_det + np.log1p(ratio * moments.sizes) @ moments.groups
+        whole = whole / variance[:, None]
+        return whole[:, :stored], whole[:, stored:-1], whole[:, -1], log_det
 
     def peak(self, h: Floats, near: Peak | None) -> Peak:
         """Return the mode of the globals given hyperparameters, which is exact."""
+        arrow = self.problem.arrow
         matrix, linear, square, log_det = (x[0] for x in self._normal(h[None]))
         prior_matrix, prior_linear = self.problem.precision(h[None])
         modes = np.zeros(0)
         beta = np.zeros(self.problem.size) if near is None else near.beta
         for _ in range(50):
             # Priors that are not normal are met by Newton's method.
-            slope, bend = self.problem.other_priors(beta)
-            more = np.maximum(bend, 0.0)
-            whole = matrix + np.diag(more) + prior_matrix[0]
-            all_linear = linear + slope + more * beta
-            moved = np.linalg.solve(whole, all_linear + prior_linear)
+            slope, more = self.problem.other_priors(beta)
+            all_linear = linear + slope + arrow.times(more, beta)
+            try:
+                factor = arrow.factor(matrix + more + prior_matrix[0])
+            except np.linalg.LinAlgError:
+                return Peak(h, beta, -math.inf, matrix, linear, modes, False)
+            moved = factor.solve(all_linear + prior_linear)
             done = float(np.abs(moved - beta).max(initial=0.0)) < 1e-10
             beta = moved
             if done or not more.any():
                 break
-        value = (
-            -0.5 * (square - 2.0 * linear @ beta + beta @ matrix @ beta + log_det)
-            - 0.5 * self.problem.gathered.rows.y.size * _LOG_TWO_PI
-        )
+        away = square - 2.0 * linear @ beta + float(arrow.square(matrix[None], beta[None])[0])
+        value = -0.5 * (away + log_det + self.problem.gathered.rows.y.size * _LOG_TWO_PI)
         value += float(self.problem.log_prior(h[None], beta[None])[0])
-        sign, log_whole = np.linalg.slogdet(whole)
-        found = bool(sign > 0 and np.isfinite(value))
-        density = value - 0.5 * log_whole + 0.5 * beta.size * _LOG_TWO_PI
+        density = value - float(factor.log_det) + 0.5 * beta.size * _LOG_TWO_PI
+        found = bool(np.isfinite(density))
         if not found:
             density = -math.inf
-        return Peak(h, beta, float(density), matrix + np.diag(more), all_linear, modes, found)
+        return Peak(h, beta, float(density), matrix + more, all_linear, modes, found)
 
     def prepare(self, peak: Peak) -> None:
         """Nothing depends on where draws are."""
 
     def log_likelihood(self, h: Floats, beta: Floats) -> Floats:
         """Return the log marginal likelihood of each draw, dims (draw,)."""
-        matrix, linear, square, log_det = self._normal(h)
-        away = square - 2.0 * (linear * beta).sum(axis=1)
-        away = away + np.einsum("si,sij,sj->s", beta, matrix, beta)
-        return np.asarray(-0.5 * (away + log_det + self._moments[4].size * _LOG_TWO_PI))
+        result = np.empty(h.shape[0])
+        step = max(1, _BLOCK // max(self.problem.arrow.stored, 1))
+        for first in range(0, h.shape[0], step):
+            some = slice(first, first + step)
+            matrix, linear, square, log_det = self._normal(h[some])
+            away = square - 2.0 * (linear * beta[some]).sum(axis=1)
+            away = away + self.problem.arrow.square(matrix, beta[some])
+            result[some] = -0.5 * (away + log_det)
+        return result - 0.5 * self.problem.gathered.rows.y.size * _LOG_TWO_PI
 
     def exact_normal(self, h: Floats) -> tuple[Floats, Floats] | None:
         """Return the likelihood as a normal in the globals."""
@@ -149,7 +190,7 @@ class ClosedForm:
         result = spread[:, None] * rng.standard_normal((h.shape[0], gathered.groups))
         # In this form a spread near 0 divides by nothing.
         shrunk = 1.0 / (1.0 + (spread**2 / variance)[:, None] * n)
-        residual = outcome - beta @ columns.T
+        residual = outcome - (columns @ beta.T).T
         mean = (spread**2 / variance)[:, None] * shrunk * residual
         result[:, gathered.present] *= np.sqrt(shrunk)
         result[:, gathered.present] += mean

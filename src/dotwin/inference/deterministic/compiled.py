@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["effects_kernel", "information_kernel", "marginal_kernel"]
+__all__ = ["effects_kernel", "information_kernel", "marginal_kernel", "moments_kernel"]
 
 
 @cache
 def marginal_kernel(family: int, kind: int) -> Any:
     """Return the marginal likelihood of a family and kind of truncation."""
-    from dotwin.inference.deterministic.kernels import build_marginal
+    from dotwin.inference.deterministic.marginal_kernel import build_marginal
 
     return build_marginal(family, kind, _version())
 
@@ -21,7 +21,7 @@ def marginal_kernel(family: int, kind: int) -> Any:
 @cache
 def information_kernel(family: int, kind: int) -> Any:
     """Return the marginal likelihood with its gradient and information."""
-    from dotwin.inference.deterministic.kernels import build_information
+    from dotwin.inference.deterministic.information_kernel import build_information
 
     return build_information(family, kind, _version())
 
@@ -29,9 +29,17 @@ def information_kernel(family: int, kind: int) -> Any:
 @cache
 def effects_kernel(family: int, kind: int) -> Any:
     """Return draws of effects given the globals."""
-    from dotwin.inference.deterministic.kernels import build_effects
+    from dotwin.inference.deterministic.effects_kernel import build_effects
 
     return build_effects(family, kind, _version())
+
+
+@cache
+def moments_kernel() -> Any:
+    """Return the sums of squares and products of a normal mechanism."""
+    from dotwin.inference.deterministic.moments_kernel import build_moments
+
+    return build_moments(_version())
 
 
 @cache
@@ -40,7 +48,8 @@ def _version() -> int:
     digest = hashlib.sha256()
     here = Path(__file__).parent
     borrowed = [here.parent / "nuts" / name for name in ("special.py", "truncation.py", "parts.py")]
-    kernels = ("kernels.py", "lanes.py", "rows.py", "terms.py")
-    for source in [*(here / name for name in kernels), *borrowed]:
+    own = ("integrand", "lanes", "rows", "tails", "terms", "moments_kernel")
+    kernels = [*own, "marginal_kernel", "information_kernel", "effects_kernel"]
+    for source in [*(here / f"{name}.py" for name in kernels), *borrowed]:
         digest.update(source.read_bytes())
     return int.from_bytes(digest.digest()[:4])

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from dotwin.inference.certificate import worst_of
 from dotwin.inference.deterministic.problem import Problem
-from dotwin.inference.deterministic.solve import Solution, solve
+from dotwin.inference.deterministic.solve import NEAR, solve
 from dotwin.inference.deterministic.split import problems_of, refusal
 from dotwin.inference.engine import Component, Declined, Draws, Progress, Settings
 
-__all__ = ["DeterministicEngine"]
+__all__ = ["DeterministicEngine", "named_draws"]
 
 Floats = NDArray[np.float64]
 
@@ -77,19 +77,33 @@ class DeterministicEngine:
         problems = problems_of(component.designs[0])
         total = settings.draws * settings.chains
         posterior: dict[str, Floats] = {}
-        certificates = []
+        solutions = []
         for part, problem in enumerate(problems):
+            rng = np.random.default_rng([settings.seed, part])
             try:
-                solution = solve(problem, total, np.random.default_rng([settings.seed, part]))
+                solution = solve(problem, total, rng)
+                if not solution.certificate.holds and not problem.inner:
+                    # Effects that were explored as globals may have to be integrated out.
+                    other = problems_of(component.designs[0], rich=True)[part]
+                    if other.inner:
+                        problem, solution = other, solve(other, total, rng)
             except np.linalg.LinAlgError:
                 raise Declined("its precision matrices are singular to every digit") from None
-            if not solution.certificate.holds:
+            solutions.append(solution)
+            if not solution.certificate.holds and solution.h.shape[0] == 0:
                 raise Declined("; ".join(solution.certificate.failures))
-            certificates.append(solution.certificate)
-            for name, values in _named(problem, solution).items():
-                shape = (settings.chains, settings.draws, *values.shape[1:])
-                posterior[name] = values.reshape(shape)
+            drawn = named_draws(problem, solution.h, solution.beta, solution.effects)
+            posterior |= drawn
             progress((part + 1) / len(problems), "drawn")
+        certificates = [solution.certificate for solution in solutions]
+        failures = [said for one in certificates for said in one.failures]
+        if failures:
+            some = {name: values[:NEAR] for name, values in posterior.items()}
+            raise Declined("; ".join(dict.fromkeys(failures)), some)
+        posterior = {
+            name: values.reshape(settings.chains, settings.draws, *values.shape[1:])
+            for name, values in posterior.items()
+        }
         return Draws(
             posterior=posterior,
             engine=self.name,
@@ -98,11 +112,18 @@ class DeterministicEngine:
         )
 
 
-def _named(problem: Problem, solution: Solution) -> dict[str, Floats]:
-    """Return draws under the posterior's names, dims (draw, ...)."""
-    draws = solution.h.shape[0]
+def named_draws(problem: Problem, h: Floats, beta: Floats, effects: Floats) -> dict[str, Floats]:
+    """Return a problem's draws under the posterior's names, dims (draw, ...).
+
+    Parameters
+    ----------
+    problem : Problem
+    h, beta, effects : array, dims (draw, ...)
+        Hyperparameters, globals and the innermost groups' effects.
+    """
+    draws = h.shape[0]
     found: dict[str, Floats] = {}
-    values = problem.values(solution.h)
+    values = problem.values(h)
     places: dict[str, list[int]] = {}
     for j, hyper in enumerate(problem.hypers):
         places.setdefault(hyper.name, []).append(j)
@@ -116,11 +137,11 @@ def _named(problem: Problem, solution: Solution) -> dict[str, Floats]:
             raw = values[:, places[one.name]].reshape(shape)
             found[one.name] = one.transform.natural(raw) if one.transform else raw
         elif one.name in problem.free:
-            found[one.name] = solution.beta[:, problem.free[one.name]].reshape(shape)
+            found[one.name] = beta[:, problem.free[one.name]].reshape(shape)
         elif one.name == problem.inner:
-            found[one.name] = solution.effects
+            found[one.name] = effects
         elif one.name in blocks:
-            parts = [solution.beta[:, b.start : b.start + b.size] for b in blocks[one.name]]
+            parts = [beta[:, b.start : b.start + b.size] for b in blocks[one.name]]
             both = np.concatenate(parts, axis=1)
             if one.kind == "walk":
                 both = np.concatenate([np.zeros((draws, 1)), both], axis=1)

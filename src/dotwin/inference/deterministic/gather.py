@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dotwin.inference.deterministic.arrow import Arrow
 from dotwin.inference.deterministic.rows import Rows
 
 __all__ = ["Gathered", "Sparse", "gather"]
@@ -72,6 +73,9 @@ def gather(
     extra: Floats,
     lower: Floats,
     table: Floats,
+    arrow: Arrow,
+    own: tuple[int, int] | None = None,
+    second_offset: Floats | None = None,
 ) -> Gathered:
     """Sort rows by group and list the globals that each group meets.
 
@@ -85,6 +89,13 @@ def gather(
     offset, y, extra, lower : array, dims (row,)
     table : array
         Counts whose gammas are taken once each.
+    arrow : Arrow
+        How the information of the globals is stored.
+    own : tuple of int, optional
+        How many columns, and how many sparse ones, belong to the outcome's linear predictor; all
+        of them unless given.
+    second_offset : array, dims (row,), optional
+        Of the linear predictor that the others belong to.
 
     Returns
     -------
@@ -133,6 +144,14 @@ def gather(
         y=np.ascontiguousarray(y[order]),
         extra=np.ascontiguousarray(extra[order]),
         lower=np.ascontiguousarray(lower[order]),
+        own_dense=columns if own is None else own[0],
+        own_which=len(sparse) if own is None else own[1],
+        second_offset=np.zeros(0) if second_offset is None else second_offset[order],
+        region=arrow.region,
+        place=arrow.place,
+        border=arrow.shape[0],
+        regions=arrow.shape[1],
+        depth=arrow.shape[2],
     )
     return Gathered(
         rows=rows,

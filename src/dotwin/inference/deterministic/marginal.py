@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dotwin.inference.deterministic.arrow import Arrow, ArrowFactor
 from dotwin.inference.deterministic.compiled import (
     effects_kernel,
     information_kernel,
@@ -17,17 +19,18 @@ from dotwin.inference.deterministic.compiled import (
 )
 from dotwin.inference.deterministic.problem import Problem
 from dotwin.inference.deterministic.rows import Centre
+from dotwin.inference.deterministic.terms import BOUNDED
 from dotwin.inference.nuts.parts import FamilyCode
 
 if TYPE_CHECKING:
-    from dotwin.inference.deterministic.kernels import Lanes
+    from dotwin.inference.deterministic.integrand import Lanes
 
-__all__ = ["NOT_CONCAVE", "Marginal", "Peak", "Quadrature"]
+__all__ = ["Marginal", "Peak", "Quadrature"]
 
 Floats = NDArray[np.float64]
 
-#: Families whose log density is not concave in the linear predictor.
-NOT_CONCAVE = (FamilyCode.STUDENT_T, FamilyCode.BETA, FamilyCode.BETA_BINOMIAL)
+#: Families of continuous outcomes whose tails are tabulated where a bound truncates them.
+_CONTINUOUS = (FamilyCode.NORMAL, FamilyCode.NORMAL_LOG_LINK, FamilyCode.STUDENT_T)
 #: Newton steps towards the mode of the globals, and halvings of each.
 _STEPS, _HALVINGS = 40, 12
 #: The mode is found when a further step would gain less than this in log density.
@@ -40,7 +43,7 @@ _GRID_END, _GRID_POINTS = 6.0, 73
 _EFFECT_NODES = 11
 #: Of the check for second modes: its ends in sds, its nodes, its draws.
 _WIDE_END, _WIDE_NODES, _WIDE_DRAWS = 40.0, 301, 32
-#: Draws of effects made at once.
+#: Draws evaluated, and draws of effects made, at once.
 _AT_ONCE = 512
 
 
@@ -54,9 +57,9 @@ class Peak:
     beta : array, dims (global,)
     log_density : float
         Laplace's approximation of the log posterior density of ``h``.
-    matrix, linear : array
+    matrix, linear : array, dims (number,) and (global,)
         The likelihood, and priors that are not normal, as a normal in the globals: its precision,
-        and that times its mean.
+        as the problem's `arrow` stores it, and that times its mean.
     modes : array, dims (group,)
         Of the effects.
     found : bool
@@ -109,6 +112,49 @@ class Marginal(Protocol):
         """Draw the effects given the rest, dims (draw, group)."""
 
 
+class _Evaluation:
+    """The log likelihood at one point of the hyperparameters, for any globals.
+
+    ``gradient`` and ``matrix``, as the problem's `arrow` stores it, are those of the last globals;
+    ``known`` is what groups and rows say of the groups' effects there.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        h: Floats,
+        nodes: Floats,
+        log_weights: Floats,
+        tables: Callable[[Floats], Floats],
+        modes: Floats | None,
+    ) -> None:
+        rows = problem.gathered.rows
+        groups = rows.starts.size - 1
+        d, c = (float(x) for x in problem.family_values(h))
+        self._constant = float(problem.constant(np.array(d), np.array(c)))
+        self._kernel = information_kernel(problem.family, problem.kind)
+        table = tables(np.array([c]))
+        self._given = (float(problem.inner_spread(h)), d, c, table, nodes, log_weights)
+        self._rows, self._most = rows, problem.gathered.most
+        self.modes = np.zeros(groups) if modes is None else modes.copy()
+        self.known = np.zeros(groups), np.zeros(rows.y.size)
+        self.gradient, self.matrix = np.zeros(problem.size), np.zeros(problem.arrow.stored)
+
+    def at(self, beta: Floats) -> float:
+        """Return the log likelihood, and leave its derivatives."""
+        value: float = self._kernel(
+            self._rows,
+            beta,
+            *self._given,
+            self._most,
+            self.modes,
+            *self.known,
+            self.gradient,
+            self.matrix,
+        )
+        return value + self._constant
+
+
 class Quadrature:
     """The marginal likelihood of one problem by adaptive Gauss-Hermite quadrature.
 
@@ -131,7 +177,7 @@ class Quadrature:
 
     @cached_property
     def _padded(self) -> tuple[Floats, Floats]:
-        from dotwin.inference.deterministic.kernels import NODE_LANES
+        from dotwin.inference.deterministic.information_kernel import NODE_LANES
 
         nodes, log_weights = self._rule
         missing = -nodes.size % NODE_LANES
@@ -150,20 +196,13 @@ class Quadrature:
         -------
         Peak
         """
-        problem, rows = self.problem, self.problem.gathered.rows
-        sd = float(problem.inner_spread(h))
-        d, c = (float(x) for x in problem.family_values(h))
-        constant = float(problem.constant(np.array(d), np.array(c)))
-        prior_matrix, prior_linear = (x for x in problem.precision(h[None]))
+        problem, arrow = self.problem, self.problem.arrow
+        prior_matrix, prior_linear = problem.precision(h[None])
         prior_matrix = prior_matrix[0]
-        information = information_kernel(problem.family, problem.kind)
-        groups = rows.starts.size - 1
-        known, bend = np.zeros(groups), np.zeros(rows.y.size)
-        gradient, matrix = np.zeros(problem.size), np.zeros((problem.size, problem.size))
-        nodes, log_weights = self._padded
+        evaluation = self._evaluation(h, None if near is None else near.modes)
+        modes, gradient, matrix = evaluation.modes, evaluation.gradient, evaluation.matrix
         # Where nothing is near, a search that started from another spread's modes would mislead.
         beta = np.array(problem.start if near is None else near.beta)
-        modes = np.zeros(groups) if near is None else near.modes.copy()
 
         at_start = float(problem.log_prior(h[None], beta[None])[0])
         begun = beta.copy()
@@ -171,26 +210,12 @@ class Quadrature:
         def log_prior(beta: Floats) -> float:
             if problem.only_normal:
                 middle = 0.5 * (beta + begun)
-                return at_start + float((prior_linear - prior_matrix @ middle) @ (beta - begun))
+                pull = prior_linear - arrow.times(prior_matrix, middle)
+                return at_start + float(pull @ (beta - begun))
             return float(problem.log_prior(h[None], beta[None])[0])
 
         def evaluate(beta: Floats) -> float:
-            value: float = information(
-                rows,
-                beta,
-                sd,
-                d,
-                c,
-                nodes,
-                log_weights,
-                problem.gathered.most,
-                modes,
-                known,
-                bend,
-                gradient,
-                matrix,
-            )
-            return value + constant + log_prior(beta)
+            return evaluation.at(beta) + log_prior(beta)
 
         found = False
         value = evaluate(beta)
@@ -198,14 +223,13 @@ class Quadrature:
             if not math.isfinite(value):
                 break
             slope, other = problem.other_priors(beta)
-            likelihood = matrix + np.diag(np.maximum(other, 0.0))
+            likelihood = matrix + other
             score = gradient + slope
-            whole = likelihood + prior_matrix
-            factor, definite = _factor(whole)
-            pull = score + prior_linear - prior_matrix @ beta
-            step = np.linalg.solve(factor.T, np.linalg.solve(factor, pull))
+            factor, definite = _factor(arrow, likelihood + prior_matrix)
+            pull = score + prior_linear - arrow.times(prior_matrix, beta)
+            step = factor.solve(pull)
             gain = 0.5 * float(pull @ step)
-            linear = likelihood @ beta + score
+            linear = arrow.times(likelihood, beta) + score
             if gain < _GAIN:
                 found = definite
                 beta, value = beta + step, value + gain
@@ -225,9 +249,16 @@ class Quadrature:
             beta, value = beta + size * step, there
         if not found:
             return Peak(h, beta, -math.inf, matrix, gradient, modes, False)
-        log_det = 2.0 * float(np.log(np.diag(factor)).sum())
-        density = value - 0.5 * log_det + 0.5 * problem.size * math.log(2.0 * math.pi)
-        return Peak(h, beta, density, likelihood, linear, modes, True, known, bend)
+        density = value - float(factor.log_det) + 0.5 * problem.size * math.log(2.0 * math.pi)
+        return Peak(h, beta, density, likelihood, linear, modes, True, *evaluation.known)
+
+    def derivatives(self, h: Floats, beta: Floats) -> tuple[float, Floats, Floats]:
+        """Return the log likelihood at one point, its gradient, and its information as stored."""
+        evaluation = self._evaluation(h, None)
+        return evaluation.at(beta), evaluation.gradient, evaluation.matrix
+
+    def _evaluation(self, h: Floats, modes: Floats | None) -> _Evaluation:
+        return _Evaluation(self.problem, h, *self._padded, self._tables, modes)
 
     def prepare(self, peak: Peak) -> None:
         """Keep the effects' modes and information at the peak, from which draws are started."""
@@ -243,8 +274,9 @@ class Quadrature:
         known, bend = peak.known, peak.row_bend
         precision = float(problem.inner_spread(peak.h)) ** -2.0
         pull = bend / np.maximum(known + precision, 0.1 * precision)[gathered.of_row]
-        eta = rows.offset + rows.dense @ peak.beta[: rows.dense.shape[1]]
-        eta = eta + (rows.scale * peak.beta[rows.which]).sum(axis=1)
+        eta = rows.offset + rows.dense[:, : rows.own_dense] @ peak.beta[: rows.own_dense]
+        own = slice(0, rows.own_which)
+        eta = eta + (rows.scale[:, own] * peak.beta[rows.which[:, own]]).sum(axis=1)
         pulled = np.bincount(gathered.of_row, pull * eta, groups)
         self._centre = Centre(peak.modes, known, precision, pull, pulled)
 
@@ -256,25 +288,45 @@ class Quadrature:
         self, h: Floats, beta: Floats, nodes: Floats, log_weights: Floats
     ) -> Floats:
         problem, gathered = self.problem, self.problem.gathered
-        lanes = self._lanes(h, beta)
-        out = np.empty(lanes.sd.shape)
-        marginal_kernel(problem.family, problem.kind)(
-            gathered.rows, self._centre, lanes, nodes, log_weights, gathered.most, out
-        )
+        kernel = marginal_kernel(problem.family, problem.kind)
+        result = np.empty(h.shape[0])
+        for first in range(0, h.shape[0], _AT_ONCE):
+            some = slice(first, min(first + _AT_ONCE, h.shape[0]))
+            lanes = self._lanes(h[some], beta[some])
+            out = np.empty(lanes.sd.shape)
+            kernel(gathered.rows, self._centre, lanes, nodes, log_weights, gathered.most, out)
+            result[some] = out.ravel()[: some.stop - first]
         d, c = problem.family_values(h)
-        return np.asarray(out.ravel()[: h.shape[0]] + problem.constant(d, c))
+        return np.asarray(result + problem.constant(d, c))
 
     def _lanes(self, h: Floats, beta: Floats) -> Lanes:
         """Lay draws out in whole blocks of lanes, the last draw repeated."""
-        from dotwin.inference.deterministic.kernels import LANES, Lanes
+        from dotwin.inference.deterministic.integrand import LANES, Lanes
 
         draws = h.shape[0]
         taken = np.minimum(np.arange(-(-draws // LANES) * LANES), draws - 1)
         d, c = self.problem.family_values(h)
         sd = np.maximum(self.problem.inner_spread(h), 1e-150)
-        blocks = beta[taken].reshape(-1, LANES, beta.shape[1]).transpose(0, 2, 1)
-        wide = [np.ascontiguousarray(x[taken].reshape(-1, LANES)) for x in (sd, d, c)]
-        return Lanes(np.ascontiguousarray(blocks), *wide)
+
+        def wide(values: Floats) -> Floats:
+            blocks = values[taken].reshape(-1, LANES, *values.shape[1:])
+            return np.ascontiguousarray(blocks.swapaxes(1, -1))
+
+        tables = self._tables(c)
+        shaped = np.ascontiguousarray(tables[taken].reshape(-1, LANES, tables.shape[1]))
+        return Lanes(wide(beta), wide(sd), wide(d), wide(c), shaped)
+
+    def _tables(self, c: Floats) -> Floats:
+        """Return tables of the tail that a bound keeps, dims (draw, number)."""
+        problem = self.problem
+        if problem.kind != BOUNDED or problem.family not in _CONTINUOUS:
+            return np.zeros((c.size, 1))
+        from dotwin.inference.deterministic.tails import TABLE, fill_tail
+
+        result = np.empty((c.size, TABLE))
+        for one, table in zip(c, result, strict=True):
+            fill_tail(problem.family, one, table)
+        return result
 
     def exact_normal(self, h: Floats) -> tuple[Floats, Floats] | None:
         """The likelihood is no normal in the globals."""
@@ -286,7 +338,7 @@ class Quadrature:
             return 0.0
         here = self.log_likelihood(h, beta)
         error = float(np.std(self._log_likelihood(h, beta, *_rule(2 * self.nodes + 1)) - here))
-        if self.problem.family in NOT_CONCAVE:
+        if not self.problem.concave:
             # A group's integrand may have a second mode, which nodes around the first do not meet.
             some = slice(0, _WIDE_DRAWS)
             wide = self._log_likelihood(h[some], beta[some], *_wide_rule())
@@ -304,7 +356,7 @@ class Quadrature:
 
         A group without rows has its prior's.
         """
-        from dotwin.inference.deterministic.kernels import LANES
+        from dotwin.inference.deterministic.integrand import LANES
 
         problem, gathered = self.problem, self.problem.gathered
         spread = problem.inner_spread(h)
@@ -352,12 +404,9 @@ def _lagrange(nodes: Floats, points: Floats) -> Floats:
     return result
 
 
-def _factor(matrix: Floats) -> tuple[Floats, bool]:
-    """Return a Cholesky factor, of the matrix itself or of the nearest that has one."""
+def _factor(arrow: Arrow, matrix: Floats) -> tuple[ArrowFactor, bool]:
+    """Return a factor, of the matrix itself or of one near it that has one."""
     try:
-        return np.linalg.cholesky(matrix), True
+        return arrow.factor(matrix), True
     except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
-        floor = 1e-6 * float(np.abs(values).max())
-        near = (vectors * np.maximum(np.abs(values), floor)) @ vectors.T
-        return np.linalg.cholesky(near), False
+        return arrow.factor(arrow.mended(matrix[None])[0]), False

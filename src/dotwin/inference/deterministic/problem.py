@@ -13,17 +13,26 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dotwin.inference.deterministic.arrow import Arrow
 from dotwin.inference.deterministic.gather import Gathered
 from dotwin.inference.deterministic.priors import hyper_log_prior, hyper_value, student_t_terms
+from dotwin.inference.deterministic.terms import INFLATED
 from dotwin.inference.nuts.parts import FamilyCode
 from dotwin.mechanisms.parameters import Parameter
 from dotwin.spec.prior import Prior
 
-__all__ = ["Block", "Hyper", "Problem"]
+__all__ = ["NOT_CONCAVE", "Block", "Cuts", "Hyper", "Problem"]
 
 Floats = NDArray[np.float64]
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
+#: Families whose log density is not concave in the linear predictor.
+NOT_CONCAVE = (
+    FamilyCode.STUDENT_T,
+    FamilyCode.BETA,
+    FamilyCode.BETA_BINOMIAL,
+    FamilyCode.NORMAL_LOG_LINK,
+)
 
 
 @dataclass(frozen=True)
@@ -69,13 +78,42 @@ class Block:
     hyper: int
     walk: bool = False
 
-    @cached_property
-    def structure(self) -> Floats:
-        """The prior precision where the spread is 1."""
-        if not self.walk:
-            return np.eye(self.size)
-        steps = np.eye(self.size) - np.eye(self.size, k=-1)
-        return np.asarray(steps.T @ steps)
+    @property
+    def span(self) -> NDArray[np.intp]:
+        """Its elements among the globals."""
+        return np.arange(self.start, self.start + self.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """Ordered cutpoints among the globals, and what only their distances enter.
+
+    A category between two cutpoints has probability expit(high) expit(-low) (1 - exp(-distance)):
+    its first two factors are those of a yes and a no, the third is the same for all its rows.
+
+    Parameters
+    ----------
+    first : int
+        The first cutpoint's place among the globals.
+    between : array, dims (distance,)
+        How many rows lie between each cutpoint and the next.
+    """
+
+    first: int
+    between: Floats
+
+    def log_density(self, beta: Floats) -> Floats:
+        """Return the distances' part of the log likelihood, -inf out of order, dims (draw,)."""
+        gaps = np.diff(beta[:, self.first : self.first + self.between.size + 1], axis=1)
+        inside = (gaps > 0.0).all(axis=1)
+        log_open = np.log(-np.expm1(-np.where(gaps > 0.0, gaps, 1.0)))
+        return np.where(inside, log_open @ self.between, -np.inf)
+
+    def bend(self, beta: Floats) -> tuple[Floats, Floats]:
+        """Return the derivative by each distance, and minus the second one."""
+        gaps = np.diff(beta[self.first : self.first + self.between.size + 1])
+        gaps = np.maximum(gaps, 1e-12)
+        return self.between / np.expm1(gaps), 0.25 * self.between / np.sinh(0.5 * gaps) ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +144,10 @@ class Problem:
         Of these, by position.
     start : array, dims (global,)
         Where the search begins.
+    arrow : Arrow
+        How matrices of the globals are stored.
+    cuts : Cuts, optional
+        Ordered cutpoints.
     """
 
     listed: list[Parameter]
@@ -120,6 +162,8 @@ class Problem:
     free: dict[str, slice]
     priors: tuple[Prior, ...]
     start: Floats
+    arrow: Arrow
+    cuts: Cuts | None = None
 
     @property
     def size(self) -> int:
@@ -141,7 +185,12 @@ class Problem:
     @property
     def only_normal(self) -> bool:
         """Whether the globals' priors are all normal."""
-        return not self._student[0].size
+        return not self._student[0].size and self.cuts is None
+
+    @property
+    def concave(self) -> bool:
+        """Whether the log density is concave in the globals and effects."""
+        return self.family not in NOT_CONCAVE and self.kind != INFLATED
 
     def values(self, h: Floats) -> Floats:
         """Turn hyperparameters into the quantities that have the priors, dims (..., hyper)."""
@@ -183,19 +232,26 @@ class Problem:
 
         Returns
         -------
-        array, dims (draw, global, global)
+        array, dims (draw, number)
+            As `arrow` stores it.
         array, dims (global,)
         """
-        matrix = np.zeros((h.shape[0], self.size, self.size))
+        matrix = np.zeros((h.shape[0], self.arrow.stored))
         linear = np.zeros(self.size)
+        diagonal = self.arrow.diagonal
         where, mean, sd = self._normal
-        matrix[:, where, where] = 1.0 / sd**2
+        matrix[:, diagonal[where]] = 1.0 / sd**2
         linear[where] = mean / sd**2
         values = self.values(h)
         for block in self.blocks:
-            span = slice(block.start, block.start + block.size)
-            scale = np.maximum(values[:, block.hyper], 1e-150) ** -2.0
-            matrix[:, span, span] += scale[:, None, None] * block.structure
+            scale = np.maximum(values[:, block.hyper], 1e-150)[:, None] ** -2.0
+            matrix[:, diagonal[block.span]] += scale
+            if block.walk:
+                # Each step but the first starts at the one before it.
+                before, after = block.span[:-1], block.span[1:]
+                matrix[:, diagonal[before]] += scale
+                matrix[:, self.arrow.pairs(before, after)] -= scale
+                matrix[:, self.arrow.pairs(after, before)] -= scale
         return matrix, linear
 
     def log_prior(self, h: Floats, beta: Floats) -> Floats:
@@ -216,6 +272,8 @@ class Problem:
             sd_here = np.maximum(values[:, block.hyper], 1e-150)
             squares = ((part / sd_here[:, None]) ** 2).sum(axis=1)
             result = result - 0.5 * squares - block.size * (np.log(sd_here) + 0.5 * _LOG_TWO_PI)
+        if self.cuts is not None:
+            result = result + self.cuts.log_density(beta)
         return np.asarray(result)
 
     def hyper_prior(self, h: Floats) -> Floats:
@@ -226,11 +284,33 @@ class Problem:
         return np.asarray(result)
 
     def other_priors(self, beta: Floats) -> tuple[Floats, Floats]:
-        """Return the derivative and the bend of priors that are not normal, dims (global,)."""
-        slope, bend = np.zeros(self.size), np.zeros(self.size)
+        """Return the derivative and the bend of what of the globals alone is not normal.
+
+        Parameters
+        ----------
+        beta : array, dims (global,)
+
+        Returns
+        -------
+        array, dims (global,)
+        array, dims (number,)
+            Minus the second derivatives, as `arrow` stores them, none of them concave upwards.
+        """
+        slope, bend = np.zeros(self.size), np.zeros(self.arrow.stored)
         where, arguments = self._student
         if where.size:
-            _, slope[where], bend[where] = student_t_terms(beta[where], *arguments.T)
+            _, slope[where], its = student_t_terms(beta[where], *arguments.T)
+            bend[self.arrow.diagonal[where]] = np.maximum(its, 0.0)
+        if self.cuts is not None and self.cuts.between.size:
+            push, its = self.cuts.bend(beta)
+            low = np.arange(self.cuts.first, self.cuts.first + push.size)
+            high = low + 1
+            slope[high] += push
+            slope[low] -= push
+            bend[self.arrow.diagonal[high]] += its
+            bend[self.arrow.diagonal[low]] += its
+            bend[self.arrow.pairs(low, high)] -= its
+            bend[self.arrow.pairs(high, low)] -= its
         return slope, bend
 
     def constant(self, d: Floats, c: Floats) -> Floats:
@@ -249,6 +329,8 @@ class Problem:
             return np.asarray(n * (d * np.log(d) - d - gammaln(d)))
         if self.family == FamilyCode.BETA:
             return np.asarray(n * gammaln(d))
+        if self.family in (FamilyCode.NORMAL, FamilyCode.NORMAL_LOG_LINK):
+            return np.asarray(-n * (np.log(d) + 0.5 * _LOG_TWO_PI))
         if self.family == FamilyCode.STUDENT_T:
             gammas = gammaln(0.5 * (c + 1.0)) - gammaln(0.5 * c)
             return np.asarray(n * (gammas - 0.5 * np.log(c * math.pi) - np.log(d)))

@@ -62,7 +62,8 @@ class Proposal:
         From standard coordinates of the design to transformed hyperparameters.
     matrix, linear : array, dims (coefficient, ...)
         The likelihood as a normal in the globals, as a quadratic function of the design's
-        coordinates; unused where the likelihood is one.
+        coordinates, its precision as the problem's `arrow` stores it; where the likelihood is a
+        normal, what other priors add to it.
     beta_nu : float
         Degrees of freedom of the globals; infinite for a normal.
     """
@@ -113,7 +114,7 @@ class Proposal:
         else:
             log_q = log_q - 0.5 * ((noise**2).sum(axis=1) + problem.size * _LOG_TWO_PI)
         beta = np.empty((draws, problem.size))
-        step = max(1, _BLOCK // max(problem.size**2, 1))
+        step = max(1, _BLOCK // max(problem.arrow.stored, 1))
         for first in range(0, draws, step):
             some = slice(first, first + step)
             beta[some], log_det = self._globals(tau[some], h[some], noise[some])
@@ -131,30 +132,17 @@ class Proposal:
             z = np.linalg.solve(self.axes, tau.T).T if tau.shape[1] else tau
             length = np.sqrt((z**2).sum(axis=1, keepdims=True))
             terms = _terms(z * np.minimum(1.0, _WITHIN / np.maximum(length, 1e-12)))
-            matrix = (terms @ self.matrix.reshape(terms.shape[1], -1)).reshape(
-                -1, *self.matrix.shape[1:]
-            )
+            matrix = terms @ self.matrix
             linear = terms @ self.linear
-        prior_matrix, prior_linear = self.marginal.problem.precision(h)
-        factor = _factors(matrix + prior_matrix)
-        wanted = (linear + prior_linear)[..., None]
-        half = np.linalg.solve(factor, wanted)
-        both = half + noise[..., None]
-        beta = np.linalg.solve(factor.transpose(0, 2, 1), both)[..., 0]
-        log_det = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
-        return beta, log_det
-
-
-def _factors(matrix: Floats) -> Floats:
-    """Factor each precision, or the nearest that is definite where interpolation left that."""
-    try:
-        return np.asarray(np.linalg.cholesky(matrix))
-    except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(matrix)
-        held = np.maximum(np.abs(values), 1e-10 * values[:, -1:])
-        near = (vectors * held[:, None, :]) @ vectors.transpose(0, 2, 1)
-        bad = ~(values[:, 0] > 1e-10 * values[:, -1])
-        return np.asarray(np.linalg.cholesky(np.where(bad[:, None, None], near, matrix)))
+        problem = self.marginal.problem
+        prior_matrix, prior_linear = problem.precision(h)
+        whole = matrix + prior_matrix
+        try:
+            factor = problem.arrow.factor(whole)
+        except np.linalg.LinAlgError:
+            # Interpolation left the definite ones.
+            factor = problem.arrow.factor(problem.arrow.mended(whole))
+        return factor.solve(linear + prior_linear, noise), factor.log_det
 
 
 def _log_t(z: Floats, nu: float) -> Floats:
@@ -252,7 +240,6 @@ def build_proposal(marginal: Marginal, mode: Mode, transform: Transform) -> Prop
         matrix = (mode.peak.matrix - exact[0][0])[None]
         linear = (mode.peak.linear - exact[1][0])[None]
     else:
-        flat = solver @ matrices.reshape(len(peaks), -1)
-        matrix = flat.reshape(-1, *matrices.shape[1:])
+        matrix = solver @ matrices
         linear = solver @ linears
     return Proposal(marginal, transform, mean, covariance, axes, matrix, linear)

@@ -30,6 +30,14 @@ class Rows(NamedTuple):
     members, of_group : int arrays, dims (member,) and (group + 1,)
         The globals that each group meets, the dense columns first.
     offset, y, extra, lower : array, dims (row,)
+    own_dense, own_which : int
+        How many columns and effects belong to the outcome's linear predictor; those behind them
+        are of a second source of zeros.
+    second_offset : array, dims (row,)
+        Of that one's linear predictor; empty where there is none.
+    region, place : int array, dims (global,)
+    border, regions, depth : int
+        How the information is stored; see `dotwin.inference.deterministic.arrow`.
     """
 
     starts: Integers
@@ -43,6 +51,14 @@ class Rows(NamedTuple):
     y: Floats
     extra: Floats
     lower: Floats
+    own_dense: int
+    own_which: int
+    second_offset: Floats
+    region: Integers
+    place: Integers
+    border: int
+    regions: int
+    depth: int
 
 
 class Centre(NamedTuple):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dotwin.inference.deterministic.marginal import NOT_CONCAVE, Marginal, Peak
+from dotwin.inference.deterministic.marginal import Marginal, Peak
 from dotwin.inference.nuts.constants import is_positive, prior_code, prior_middle
 
 __all__ = ["Mode", "find_mode", "starts_of"]
@@ -29,6 +29,8 @@ _NEARER = 3
 _FRESH = 0.25
 #: A climb ends where a full step is expected to gain less than half of this.
 _FLAT = 2e-3
+#: A step that gains less than this share of what was expected zigzags.
+_SLOW = 0.05
 #: Newton steps at the top; it is a mode where the gradient times the spread is below this.
 _POLISH, _FOUND = 4, 0.1
 #: An end that is higher by more than this is a better mode.
@@ -112,7 +114,7 @@ def find_mode(marginal: Marginal, starts: list[Floats] | None = None) -> Mode:
         top = _top(marginal, best)
     sds = np.sqrt(np.diag(top.covariance))
     agree = all(_agrees(end, top.peak, sds) for end in [first.peak, *ends])
-    if top.found and marginal.problem.family in NOT_CONCAVE:
+    if top.found and not marginal.problem.concave:
         agree = agree and _one_mode(marginal, top.peak)
     return Mode(top.peak, top.covariance, agree, top.found)
 
@@ -150,7 +152,7 @@ def _one_mode(marginal: Marginal, best: Peak) -> bool:
     """Whether searches for the globals from either side of their mode come back to it."""
     problem = marginal.problem
     matrix, _ = problem.precision(best.h[None])
-    sds = 1.0 / np.sqrt(np.diag(best.matrix + matrix[0]))
+    sds = 1.0 / np.sqrt((best.matrix + matrix[0])[problem.arrow.diagonal])
     for sign in (-3.0, 3.0):
         moved = Peak(
             best.h,
@@ -184,8 +186,10 @@ def _climb(marginal: Marginal, start: Floats, goal: Mode | None) -> Peak:
         here = marginal.peak(start, goal.peak)
     if not start.size or not here.found:
         return here
-    fresh = _FRESH * np.eye(start.size)
-    inverse, is_fresh = fresh, True
+    # What to begin with where nothing is known of the curvature, and where steps of one length
+    # lead nowhere because the hyperparameters are known very differently well.
+    metrics = [_FRESH * np.eye(start.size), *([] if goal is None else [goal.covariance])]
+    inverse, is_fresh, tried = metrics[0], True, 1
     steps = _steps(goal)
     middle = np.array([prior_middle(one.prior) for one in marginal.problem.hypers])
     slope = _slope(marginal, here, steps)
@@ -197,15 +201,21 @@ def _climb(marginal: Marginal, start: Floats, goal: Mode | None) -> Peak:
         there = _further(marginal, here, direction, rise, middle) if rise > _FLAT else None
         if there is None:
             # Curvature from far away misleads: look once more without it before giving up.
-            if is_fresh:
+            if not is_fresh:
+                tried = 0
+            if tried == len(metrics):
                 break
-            inverse, is_fresh = fresh, True
+            inverse, is_fresh, tried = metrics[tried], True, tried + 1
             continue
         after = _slope(marginal, there, steps)
         moved, turned = there.h - here.h, slope - after
+        gain = there.log_density - here.log_density
         here, slope = there, after
+        if goal is not None and gain < _SLOW * rise:
+            inverse, is_fresh, tried = metrics[-1], True, len(metrics)
+            continue
         if moved @ turned > 1e-10:
-            if is_fresh:
+            if is_fresh and tried == 1:
                 # The first step tells the scale (Nocedal and Wright 2006, 6.20).
                 inverse = np.eye(start.size) * float(moved @ turned) / float(turned @ turned)
             rho = 1.0 / float(moved @ turned)

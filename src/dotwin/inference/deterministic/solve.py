@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from dotwin.inference.certificate import QUADRATURE_ERROR_MAX, Certificate
 from dotwin.inference.deterministic.closed_form import ClosedForm
-from dotwin.inference.deterministic.marginal import NOT_CONCAVE, Marginal, Quadrature
+from dotwin.inference.deterministic.marginal import Marginal, Quadrature
 from dotwin.inference.deterministic.problem import Problem
 from dotwin.inference.deterministic.profile import profile_axes
 from dotwin.inference.deterministic.proposal import Sample, build_proposal
 from dotwin.inference.deterministic.search import Mode, find_mode
+from dotwin.inference.deterministic.terms import WHOLE
 from dotwin.inference.nuts.parts import FamilyCode
 
-__all__ = ["Solution", "marginal_of", "solve", "weigh"]
+__all__ = ["NEAR", "Solution", "marginal_of", "solve", "weigh"]
 
 Floats = NDArray[np.float64]
 
@@ -26,6 +27,8 @@ NODES, MOST_NODES = 7, 31
 _LEAST = 2000
 #: Draws on which the quadrature is checked.
 _CHECKED = 112
+#: Draws that tell the next engine where the posterior lies, where these are not certified.
+NEAR = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +39,8 @@ class Solution:
     ----------
     certificate : Certificate
     h, beta, effects : array, dims (draw, ...)
-        Hyperparameters, globals and the innermost groups' effects; empty without a certificate
-        that holds.
+        Hyperparameters, globals and the innermost groups' effects. Without a certificate that
+        holds a few that lie about where the posterior does, or none.
     """
 
     certificate: Certificate
@@ -48,7 +51,7 @@ class Solution:
 
 def marginal_of(problem: Problem, nodes: int = NODES) -> Marginal:
     """Return the likelihood of the globals: in closed form for a normal, else by quadrature."""
-    if problem.family == FamilyCode.NORMAL:
+    if problem.family == FamilyCode.NORMAL and problem.kind == WHOLE:
         return ClosedForm(problem)
     return Quadrature(problem, nodes)
 
@@ -101,11 +104,11 @@ def solve(
         marginal = marginal.refined()
         mode = find_mode(marginal)
     if not (mode.found and mode.agree):
-        return _nothing(problem, _failed(mode, marginal))
+        return _around(marginal, mode, rng)
     marginal.prepare(mode.peak)
     proposal = build_proposal(marginal, mode, profile_axes(marginal, mode))
     if proposal is None:
-        return _nothing(problem, _failed(Mode(mode.peak, mode.covariance, True, False), marginal))
+        return _around(marginal, Mode(mode.peak, mode.covariance, True, False), rng)
     size = max(draws, _LEAST)
     sample = proposal.draw(size, rng)
     marginal, sample, weights, certificate, picked = _judged(
@@ -118,12 +121,39 @@ def solve(
             marginal, sample, draws, rng, most_nodes
         )
     if not certificate.holds:
-        return _nothing(problem, certificate)
+        picked = np.unique(picked)[:NEAR]
+        picked = picked[np.isfinite(sample.log_weight[picked])]
     h, beta = sample.h[picked], sample.beta[picked]
-    effects = np.zeros((draws, 0))
-    if problem.inner:
-        effects = marginal.effects(h, beta, rng)
-    return Solution(certificate, h, beta, effects)
+    return Solution(certificate, h, beta, _effects(marginal, h, beta, rng))
+
+
+def _effects(marginal: Marginal, h: Floats, beta: Floats, rng: np.random.Generator) -> Floats:
+    if not marginal.problem.inner or not h.shape[0]:
+        return np.zeros((h.shape[0], marginal.problem.gathered.groups))
+    return marginal.effects(h, beta, rng)
+
+
+def _around(marginal: Marginal, mode: Mode, rng: np.random.Generator) -> Solution:
+    """Draw a few from the normal at a mode that is not enough to draw from."""
+    problem, peak = marginal.problem, mode.peak
+    certificate = _failed(mode, marginal)
+    if not peak.found:
+        return _nothing(problem, certificate)
+    marginal.prepare(peak)
+    factor = np.linalg.cholesky(mode.covariance)
+    h = peak.h + rng.standard_normal((NEAR, peak.h.size)) @ factor.T
+    prior, linear = problem.precision(peak.h[None])
+    try:
+        globals_ = problem.arrow.factor(peak.matrix + prior[0])
+    except np.linalg.LinAlgError:
+        return _nothing(problem, certificate)
+    middle = globals_.solve(peak.linear + linear)
+    away = [
+        globals_.solve(np.zeros(problem.size), noise)
+        for noise in rng.standard_normal((NEAR, problem.size))
+    ]
+    beta = middle + np.array(away)
+    return Solution(certificate, h, beta, _effects(marginal, h, beta, rng))
 
 
 def _judged(
@@ -157,8 +187,7 @@ def _judged(
 
 
 def _may_refine(marginal: Marginal, most_nodes: int) -> bool:
-    concave = marginal.problem.family not in NOT_CONCAVE
-    return concave and marginal.nodes > 0 and 2 * marginal.nodes + 1 <= most_nodes
+    return marginal.problem.concave and marginal.nodes > 0 and 2 * marginal.nodes + 1 <= most_nodes
 
 
 def _resample(weights: Floats, draws: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -7,7 +7,9 @@ effect v that quadrature moves; ``base`` holds what one exponential per row has 
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from dotwin.inference.deterministic.lanes import (
     FLAGS,
@@ -21,17 +23,22 @@ from dotwin.inference.deterministic.lanes import (
     log_rising,
     one_less_exp,
 )
+from dotwin.inference.deterministic.tails import log_tail, log_tail_bend
 from dotwin.inference.nuts.parts import FamilyCode
 from dotwin.inference.nuts.truncation import log_at_least
 
-__all__ = ["base_of", "curved", "move_of", "value"]
+__all__ = ["base_of", "curved", "mixed", "move_of", "value"]
+
+Floats = NDArray[np.float64]
 
 POISSON, NEGATIVE_BINOMIAL = int(FamilyCode.POISSON), int(FamilyCode.NEGATIVE_BINOMIAL)
 BINOMIAL, BETA_BINOMIAL = int(FamilyCode.BINOMIAL), int(FamilyCode.BETA_BINOMIAL)
 GAMMA, BETA, STUDENT_T = int(FamilyCode.GAMMA), int(FamilyCode.BETA), int(FamilyCode.STUDENT_T)
+NORMAL, NORMAL_LOG_LINK = int(FamilyCode.NORMAL), int(FamilyCode.NORMAL_LOG_LINK)
 
-#: Kinds of truncation: none, counts of at least one, counts of at least each row's own bound.
-WHOLE, POSITIVE, BOUNDED = 0, 1, 2
+#: What is changed of the family: nothing; counts of at least one; outcomes of at least each row's
+#: own bound; counts whose zeros may come from a second source.
+WHOLE, POSITIVE, BOUNDED, INFLATED = 0, 1, 2, 3
 #: Below this share above a bound, the tail is summed itself.
 _SMALL_TAIL = 1e-4
 #: Step of the difference that gives a bounded count's curvature.
@@ -49,7 +56,7 @@ def base_of(family: int, eta: float, y: float, d: float, c: float) -> float:
         return float(exp(-eta))
     if family in (BETA, BETA_BINOMIAL):
         return float(exp(min(max(eta, -_LOGIT_END), _LOGIT_END)))
-    if family == STUDENT_T:
+    if family in (NORMAL, STUDENT_T):
         return eta
     return float(exp(eta))
 
@@ -59,7 +66,7 @@ def move_of(family: int, v: float) -> float:
     """Return what turns the base at an effect of 0 into that at an effect of v."""
     if family == GAMMA:
         return float(exp(-v))
-    if family == STUDENT_T:
+    if family in (NORMAL, STUDENT_T):
         return v
     return float(exp(v))
 
@@ -77,6 +84,9 @@ def value(
     lower: float,
     d: float,
     c: float,
+    second: float,
+    table: Floats,
+    lane: int,
 ) -> float:
     """Return a row's log density but for terms that no effect enters.
 
@@ -89,10 +99,50 @@ def value(
         Trials of a binomial; the log of a gamma's outcome; for a beta the logs of the outcome and
         of one minus it.
     lower : float
-        Bound of a truncated count.
+        Bound of a truncated outcome.
     d, c : float
         The family's parameter; its logarithm or, for a student_t, the degrees of freedom.
+    second : float
+        The linear predictor of zeros from a second source.
+    table : array, dims (lane, number)
+        Of the tail that a bound keeps, where the outcome is continuous.
+    lane : int
     """
+    base_kind = WHOLE if kind == INFLATED else kind
+    own = _value(family, base_kind, eta, base, v, move, y, extra, lower, d, c, table, lane)
+    if kind == INFLATED:
+        if y > 0.0:
+            own -= _softplus(second)
+        else:
+            if family == BETA_BINOMIAL:
+                own -= log_rising(d, extra)
+            own += _softplus(second - own) - _softplus(second)
+    return own
+
+
+@inlined
+def _softplus(x: float) -> float:
+    """Return log(1 + exp(x))."""
+    return float(max(x, 0.0) + log1p(exp(-abs(x))))
+
+
+@inlined
+def _value(
+    family: int,
+    kind: int,
+    eta: float,
+    base: float,
+    v: float,
+    move: float,
+    y: float,
+    extra: float,
+    lower: float,
+    d: float,
+    c: float,
+    table: Floats,
+    lane: int,
+) -> float:
+    """Return what `value` does, without a second source of zeros."""
     if family == NEGATIVE_BINOMIAL:
         x = base * move
         softplus = log1p(x)
@@ -121,9 +171,14 @@ def value(
         return result
     if family == GAMMA:
         return d * (extra - eta - v + (1.0 - y * base * move))
-    if family == STUDENT_T:
-        z = (y - base - move) / d
-        return -0.5 * (c + 1.0) * log1p(z * z / c)
+    if family in (NORMAL, NORMAL_LOG_LINK, STUDENT_T):
+        mean = base * move if family == NORMAL_LOG_LINK else base + move
+        z = (y - mean) / d
+        square = z * z
+        result = -0.5 * (c + 1.0) * log1p(square / c) if family == STUDENT_T else -0.5 * square
+        if kind == BOUNDED:
+            result -= log_tail((lower - mean) / d, table, lane)
+        return result
     x = base * move
     q = 1.0 / (1.0 + x)
     p = x * q
@@ -149,8 +204,13 @@ def curved(
     lower: float,
     d: float,
     c: float,
+    table: Floats,
+    lane: int,
 ) -> tuple[float, float]:
-    """Return the derivative of `value` in the linear predictor, and minus the second one."""
+    """Return the derivative of `value` in the linear predictor, and minus the second one.
+
+    Zeros from a second source are left to `mixed`.
+    """
     if family == NEGATIVE_BINOMIAL:
         x = base * move
         t = 1.0 / (1.0 + x)
@@ -176,10 +236,24 @@ def curved(
     elif family == GAMMA:
         x = d * y * base * move
         return x - d, x
-    elif family == STUDENT_T:
-        z = (y - base - move) / d
-        held = 1.0 / (c + z * z)
-        return (c + 1.0) * z * held / d, (c + 1.0) * (c - z * z) * held * held / (d * d)
+    elif family in (NORMAL, NORMAL_LOG_LINK, STUDENT_T):
+        mean = base * move if family == NORMAL_LOG_LINK else base + move
+        z = (y - mean) / d
+        if family == STUDENT_T:
+            held = 1.0 / (c + z * z)
+            slope = (c + 1.0) * z * held / d
+            bend = (c + 1.0) * (c - z * z) * held * held / (d * d)
+        else:
+            slope, bend = z / d, 1.0 / (d * d)
+        if kind == BOUNDED:
+            first, second_bend = log_tail_bend(family, (lower - mean) / d, c, table, lane)
+            slope += first / d
+            bend += second_bend / (d * d)
+        if family == NORMAL_LOG_LINK:
+            # In the logarithm of the mean.
+            bend = bend * mean * mean - slope * mean
+            slope *= mean
+        return slope, bend
     else:
         x = base * move
         q = 1.0 / (1.0 + x)
@@ -204,6 +278,56 @@ def curved(
         below = log_at_least(family, lower, at - _STEP, extra, d)[1]
         bend += (above - below) / (2.0 * _STEP)
     return slope, bend
+
+
+@inlined
+def mixed(
+    family: int,
+    eta: float,
+    base: float,
+    v: float,
+    move: float,
+    y: float,
+    extra: float,
+    d: float,
+    c: float,
+    second: float,
+    slope: float,
+    bend: float,
+    table: Floats,
+    lane: int,
+) -> tuple[float, float, float, float, float]:
+    """Return derivatives where zeros may come from a second source.
+
+    ``slope`` and ``bend`` are those of the counts alone, from `curved`.
+
+    Returns
+    -------
+    slope, bend, second_slope, second_bend, both : float
+        In the counts' linear predictor, in that of the second source, and minus the mixed
+        derivative.
+    """
+    e = exp(-abs(second))
+    share = (1.0 if second > 0.0 else e) / (1.0 + e)
+    spread = e / ((1.0 + e) * (1.0 + e))
+    if y > 0.0:
+        return slope, bend, -share, spread, 0.0
+    own = _value(family, WHOLE, eta, base, v, move, y, extra, 0.0, d, c, table, lane)
+    if family == BETA_BINOMIAL:
+        own -= log_rising(d, extra)
+    # The probability that a zero came from the second source.
+    away = second - own
+    e = exp(-abs(away))
+    from_second = (1.0 if away > 0.0 else e) / (1.0 + e)
+    doubt = e / ((1.0 + e) * (1.0 + e))
+    both = doubt * slope
+    return (
+        (1.0 - from_second) * slope,
+        (1.0 - from_second) * bend - both * slope,
+        from_second - share,
+        spread - doubt,
+        both,
+    )
 
 
 @inlined

@@ -15,7 +15,7 @@ from dotwin.inference.engine import Component, Draws, Progress, Settings
 from dotwin.inference.nuts.accepts import is_known
 from dotwin.inference.nuts.density import compiled_log_density
 from dotwin.inference.nuts.layout import Layout, build_layout
-from dotwin.inference.nuts.warm import unconstrained
+from dotwin.inference.nuts.warm import Scales, scales_of, unconstrained
 
 __all__ = ["NutsEngine"]
 
@@ -90,6 +90,7 @@ class NutsEngine:
         if component.start is not None:
             middle = unconstrained(layout, component.start)
             start = replace(layout, middle=middle).start
+        scales = scales_of(layout, component.near)
 
         def report(chains: list[Any]) -> None:
             done = sum(chain.finished_draws for chain in chains)
@@ -99,7 +100,7 @@ class NutsEngine:
 
         abreast = os.cpu_count() if design.rows > _MANY_ROWS else 1
         trace = nutpie.sample(
-            _model(layout, start),
+            _model(layout, start, scales),
             draws=settings.draws,
             tune=settings.tune,
             chains=settings.chains,
@@ -123,7 +124,7 @@ class NutsEngine:
         )
 
 
-def _model(layout: Layout, start: Callable[[int], Floats]) -> Any:
+def _model(layout: Layout, start: Callable[[int], Floats], scales: Scales | None) -> Any:
     """Wrap the log density for nutpie, which copies what each call returns."""
     from nutpie.compiled_pyfunc import from_pyfunc
 
@@ -135,10 +136,17 @@ def _model(layout: Layout, start: Callable[[int], Floats]) -> Any:
         def log_density(point: Floats) -> tuple[float, Floats]:
             return density(point, parts, gradient), gradient
 
-        return log_density
+        def scaled(z: Floats) -> tuple[float, Floats]:
+            assert scales is not None
+            value = density(scales.middle + scales.scale * z, parts, gradient)
+            return value, gradient * scales.scale
+
+        return log_density if scales is None else scaled
 
     def make_expand(*_: int) -> Callable[[Floats], dict[str, Floats]]:
-        return lambda point: {"point": point}
+        if scales is None:
+            return lambda point: {"point": point}
+        return lambda z: {"point": scales.middle + scales.scale * z}
 
     return from_pyfunc(
         ndim=layout.size,
@@ -147,5 +155,5 @@ def _model(layout: Layout, start: Callable[[int], Floats]) -> Any:
         expanded_dtypes=[np.dtype(np.float64)],
         expanded_shapes=[(layout.size,)],
         expanded_names=["point"],
-        make_initial_point_fn=start,
+        make_initial_point_fn=start if scales is None else scales.start,
     )

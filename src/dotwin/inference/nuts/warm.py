@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,57 @@ from dotwin.inference.nuts.layout import Layout
 from dotwin.inference.nuts.parts import PriorCode
 from dotwin.mechanisms.parameters import Parameter
 
-__all__ = ["unconstrained"]
+__all__ = ["Scales", "scales_of", "unconstrained"]
 
 Floats = NDArray[np.float64]
+
+#: Draws from which on a spread is known well enough to be of use; spreads are at least this.
+_FEWEST, _NARROWEST = 16, 1e-4
+#: Chains begin at most this many sds from the middle.
+_WIDEST = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """Where chains begin, and the scales that they first move in.
+
+    Parameters
+    ----------
+    middle, scale : array, dims (element,)
+        A point is middle + scale * z, so that a unit metric in z is a diagonal one of the points.
+    starts : array, dims (start, element)
+        Values of z.
+    """
+
+    middle: Floats
+    scale: Floats
+    starts: Floats
+
+    def start(self, seed: int) -> Floats:
+        """Choose a starting point."""
+        rng = np.random.default_rng(seed)
+        return np.array(self.starts[rng.integers(len(self.starts))])
+
+
+def scales_of(layout: Layout, near: Mapping[str, Floats] | None) -> Scales | None:
+    """Turn a few draws near the posterior into scales, or return None where they are not usable.
+
+    Parameters
+    ----------
+    layout : Layout
+    near : dict of str to array, dims (draw, ...)
+    """
+    if near is None:
+        return None
+    count = min(len(values) for values in near.values())
+    points = np.array(
+        [unconstrained(layout, {k: v[i] for k, v in near.items()}) for i in range(count)]
+    ).reshape(count, layout.size)
+    points = points[np.isfinite(points).all(axis=1)]
+    if len(points) < _FEWEST:
+        return None
+    middle, scale = points.mean(axis=0), np.maximum(points.std(axis=0), _NARROWEST)
+    return Scales(middle, scale, np.clip((points - middle) / scale, -_WIDEST, _WIDEST))
 
 
 def unconstrained(layout: Layout, values: Mapping[str, Floats]) -> Floats:

@@ -1,0 +1,115 @@
+"""Draws of the innermost groups' effects given the globals, compiled."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from dotwin.inference.deterministic.integrand import LANES, Lanes, add_scaled, integrand
+from dotwin.inference.deterministic.lanes import FLAGS, exp
+from dotwin.inference.deterministic.rows import Centre, Rows
+from dotwin.inference.deterministic.terms import INFLATED
+
+__all__ = ["build_effects"]
+
+Floats = NDArray[np.float64]
+
+
+def build_effects(family: int, kind: int, version: int) -> Any:
+    """Compile draws of the effects given the globals."""
+
+    @njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
+    def effects(
+        rows: Rows,
+        centre: Centre,
+        lanes: Lanes,
+        nodes: Floats,
+        curve: Floats,
+        grid: Floats,
+        uniform: Floats,
+        most: int,
+        out: Floats,
+    ) -> None:
+        """Fill in an effect per draw and group, dims (block, lane, group).
+
+        A group's integrand relative to the normal that places its nodes is a polynomial through
+        the nodes; ``curve``, dims (point, node), evaluates it on a grid, on which the distribution
+        is inverted at ``uniform``, dims (block, group, lane).
+        """
+        eta, base = np.empty((most, LANES)), np.empty((most, LANES))
+        second = np.empty((most if kind == INFLATED else 1, LANES))
+        work = np.zeros((6, LANES))
+        middle, spread = np.empty(LANES), np.empty(LANES)
+        at_nodes = np.empty((nodes.size, LANES))
+        points = grid.size
+        density = np.empty((points, LANES))
+        step = grid[1] - grid[0] + 0.0 * version
+        for block in range(lanes.sd.shape[0]):
+            beta, sd = lanes.beta[block], lanes.sd[block]
+            d, c, table = lanes.d[block], lanes.c[block], lanes.table[block]
+            for group in range(rows.starts.size - 1):
+                integrand(
+                    family,
+                    kind,
+                    rows,
+                    centre,
+                    group,
+                    beta,
+                    sd,
+                    d,
+                    c,
+                    table,
+                    nodes,
+                    eta,
+                    base,
+                    second,
+                    work,
+                    middle,
+                    spread,
+                    at_nodes,
+                )
+                highest = work[3]
+                for k in range(nodes.size):
+                    here = at_nodes[k]
+                    more = 0.5 * nodes[k] * nodes[k]
+                    for lane in range(LANES):
+                        here[lane] += more
+                for lane in range(LANES):
+                    highest[lane] = -math.inf
+                for m in range(points):
+                    here = density[m]
+                    fall = -0.5 * grid[m] * grid[m]
+                    for lane in range(LANES):
+                        here[lane] = fall
+                    for k in range(nodes.size):
+                        add_scaled(here, curve[m, k], at_nodes[k])
+                    for lane in range(LANES):
+                        highest[lane] = max(highest[lane], here[lane])
+                for m in range(points):
+                    here = density[m]
+                    for lane in range(LANES):
+                        here[lane] = exp(here[lane] - highest[lane])
+                for lane in range(LANES):
+                    total = 0.0
+                    for m in range(1, points):
+                        total += 0.5 * (density[m - 1, lane] + density[m, lane])
+                    wanted = uniform[block, group, lane] * total
+                    below, m = 0.0, 1
+                    part = 0.5 * (density[0, lane] + density[1, lane])
+                    while m < points - 1 and below + part < wanted:
+                        below += part
+                        m += 1
+                        part = 0.5 * (density[m - 1, lane] + density[m, lane])
+                    # Within a step the density is a line: solve its quadratic for the share.
+                    low, high = density[m - 1, lane], density[m, lane]
+                    need = max(wanted - below, 0.0)
+                    root = math.sqrt(max(low * low + 2.0 * (high - low) * need, 0.0))
+                    share = 2.0 * need / max(low + root, 1e-300)
+                    z = grid[m - 1] + step * min(share, 1.0)
+                    out[block, lane, group] = middle[lane] + spread[lane] * z
+
+    return effects
