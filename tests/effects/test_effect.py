@@ -289,3 +289,15 @@ def test_a_change_that_lasts_for_ever_differs_from_one_impulse() -> None:
     once = fit.effect("x", on="y", contrast=(0, 1), horizon=3, hold="once")
     assert "to 1 rather than 0 once" in repr(once)
     np.testing.assert_allclose(once.draws["difference"][0, 0], [1, 0.5, 0.25], atol=1e-12)
+
+
+def test_contrasts_at_the_same_noise_add_up_and_turn_around(fit: Fit) -> None:
+    def difference(first: float, second: float) -> np.ndarray:
+        asked = {"on": "alarm", "horizon": 3, "replicates": 2, "seed": 5}
+        effect = fit.effect("staff", contrast=(first, second), **asked)
+        return effect.draws["difference"].values
+
+    np.testing.assert_array_equal(difference(2, 4), -difference(4, 2))
+    np.testing.assert_allclose(
+        difference(2, 3) + difference(3, 4), difference(2, 4), rtol=0, atol=1e-12
+    )

@@ -53,6 +53,15 @@ def test_extrapolated_units_are_those_whose_neighbours_never_had_the_value(fit: 
     assert table.loc["without extrapolated", "mean"] == pytest.approx(0.6 * (1 + 2 / 3))
 
 
+def test_support_is_judged_for_those_whom_the_effect_is_about(fit: Fit) -> None:
+    large = fit.effect("staff", on="falls", contrast=(2.7, 3.3), among="large == 1")
+    assert large.support.table["outside"].item() == 0.0
+    assert large.licence.supported.status == "yes"
+    small = fit.effect("staff", on="falls", contrast=(2.7, 3.3), among="large == 0")
+    assert small.support.table["outside"].item() == 1.0
+    assert small.licence.supported.status == "no"
+
+
 def test_where_everyone_is_extrapolated_there_is_no_second_result(fit: Fit) -> None:
     effect = fit.effect("staff", on="falls", contrast=(20, 30))
     assert effect.by_support()["units"].tolist() == ["all"]

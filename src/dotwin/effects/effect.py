@@ -10,9 +10,16 @@ import numpy as np
 
 from dotwin.effects.g_formula import average_worlds
 from dotwin.effects.question import Hold, Question, Settings, ask
-from dotwin.effects.result import Effect
+from dotwin.effects.result import Effect, supports
 from dotwin.worlds.aggregate import By
-from dotwin.worlds.licence import NO_HIDDEN_CAUSES, Licence, Verdict, licence_of, refuse
+from dotwin.worlds.licence import (
+    NO_HIDDEN_CAUSES,
+    Licence,
+    Verdict,
+    licence_of,
+    refuse,
+    supported_verdict,
+)
 from dotwin.worlds.simulate import simulate
 
 if TYPE_CHECKING:
@@ -243,6 +250,8 @@ def _licence(question: Question, futures: Futures) -> Licence:
     first, second = question.names
     outcomes = tuple(name for name in question.outcome.indicators if name in futures.draws)
     licence = licence_of(futures, second, first, outcomes, question.settings.assume - {"edge"})
+    if question.among is not None:
+        licence = replace(licence, supported=supported_verdict(supports(question, futures)))
     if licence.identified.status == "yes" and (problem := _grouping_problem(question)):
         if NO_HIDDEN_CAUSES in question.settings.assume:
             sentence = f"Association under the declared graph, not an effect. {problem}"

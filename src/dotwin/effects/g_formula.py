@@ -15,6 +15,7 @@ import numpy as np
 
 from dotwin.worlds.identified import differing
 from dotwin.worlds.run import compared
+from dotwin.worlds.start import all_reads, expressions_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -148,7 +149,11 @@ def _add(
     """Add one noise's worlds to the sums of a pair, for some of the draws."""
     past, periods, units = run.start.past, run.shape[3], run.shape[2]
     expected = frozenset({outcome.name} if outcome.name is not None else ())
-    engine = replace(run.engine(programs, replicate), expected=expected)
+    engine = replace(
+        run.engine(programs, replicate),
+        expected=expected,
+        unread=frozenset(n for n in expected if not _is_read(run, programs[0].order, n)),
+    )
 
     def keep(block: slice, number: int, world: World) -> None:
         size = len(range(*block.indices(run.shape[0] * run.shape[1])))
@@ -171,3 +176,11 @@ def _add(
     first, last, step = rows.indices(len(run.machine.draws))
     reach = engine.size() * step
     engine.collect(keep, [slice(b, min(b + reach, last), step) for b in range(first, last, reach)])
+
+
+def _is_read(run: Run, order: tuple[str, ...], name: str) -> bool:
+    """Whether any indicator that is simulated reads another one, or its own past."""
+    return any(
+        child in order and name in {other for other, _ in all_reads(run.twin, expression)}
+        for child, expression in expressions_of(run.twin)
+    )

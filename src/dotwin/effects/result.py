@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dotwin.worlds.licence import Licence
     from dotwin.worlds.support import Support
 
-__all__ = ["Effect", "Measure"]
+__all__ = ["Effect", "Measure", "supports"]
 
 Measure = Literal["difference", "ratio"]
 
@@ -261,7 +261,7 @@ class Effect:
         """
         import pandas as pd
 
-        both = [self.futures.support(name).extrapolated for name in self.question.names]
+        both = [one.extrapolated for one in supports(self.question, self.futures)]
         inside = ~np.logical_or(*both)
         counted = self.question.groups.codes >= 0
         parts = [("all", counted, self)]
@@ -339,11 +339,29 @@ class Effect:
     @property
     def support(self) -> Support:
         """How far the further of the two worlds leaves what the panel shows."""
-        return max((self.futures.support(n) for n in self.question.names), key=lambda s: s.rank)
+        return max(supports(self.question, self.futures), key=lambda support: support.rank)
 
     def plot(self) -> Any:
         """Draw the effect over time, or by group."""
         return importlib.import_module("dotwin.plots").plot_effect(self)
+
+
+def supports(question: Question, futures: Futures) -> tuple[Support, Support]:
+    """Judge the support of both worlds, for the units that the effect is averaged over.
+
+    Parameters
+    ----------
+    question : Question
+    futures : Futures
+        Of both worlds.
+    """
+    from dotwin.worlds.support import judge_support
+
+    counted = question.groups.codes >= 0
+    first, second = (
+        judge_support(futures, futures.program(name), counted) for name in question.names
+    )
+    return first, second
 
 
 def _flat(values: xr.DataArray) -> NDArray[np.float64]:

@@ -82,6 +82,9 @@ class Engine:
     expected : frozenset of str
         Indicators whose expectation given their causes is kept beside their value. Averages of
         it are those of the value with less noise.
+    unread : frozenset of str
+        Those of them that nothing reads: the expectation takes the place of the value, which
+        nobody would miss.
     """
 
     twin: Twin
@@ -94,6 +97,7 @@ class Engine:
     imputed: Mapping[tuple[str, int, int], NDArray[np.float64]] = field(default_factory=dict)
     hidden: Callable[[str, int], Any] | None = None
     expected: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
     tally: Tally = field(default_factory=Tally)
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from dotwin.inference import Fit
     from dotwin.worlds.futures import Futures
     from dotwin.worlds.program import Program
+    from dotwin.worlds.support import Support
 
 __all__ = [
     "MONOTONE_COUPLING",
@@ -21,6 +23,7 @@ __all__ = [
     "Verdict",
     "licence_of",
     "refuse",
+    "supported_verdict",
 ]
 
 #: What to assume where the declared graph does not license an effect.
@@ -187,6 +190,16 @@ def _supported(futures: Futures, one: Program, other: Program) -> Verdict:
     from dotwin.worlds.support import judge_support
 
     parts = [judge_support(futures, p) for p in (one, other) if p.scenario is not None]
+    return supported_verdict(parts)
+
+
+def supported_verdict(parts: Sequence[Support]) -> Verdict:
+    """Return the verdict on the worst of some scenarios' support.
+
+    Parameters
+    ----------
+    parts : sequence of Support
+    """
     if not parts:
         return Verdict("yes", "Nothing is intervened on.")
     worst = max(parts, key=lambda support: support.rank)

@@ -118,13 +118,17 @@ class Support:
         return importlib.import_module("dotwin.plots").plot_support(self)
 
 
-def judge_support(futures: Futures, program: Program) -> Support:
+def judge_support(
+    futures: Futures, program: Program, units: NDArray[np.bool_] | None = None
+) -> Support:
     """Judge a scenario's interventions against the panel.
 
     Parameters
     ----------
     futures : Futures
     program : Program
+    units : bool array (unit,), optional
+        Whose changes are judged; everybody's unless given.
 
     Returns
     -------
@@ -149,6 +153,8 @@ def judge_support(futures: Futures, program: Program) -> Support:
         )
         acts &= (new != base) if some else True
         acts &= np.isfinite(new) & np.isfinite(base)
+        if units is not None:
+            acts &= units[None, :, None]
         beyond, where = _outside(futures, s, name, acts)
         outside = float(beyond.mean()) if beyond.size else 0.0
         moved = float(np.abs(new - base)[acts].mean()) if acts.any() else 0.0

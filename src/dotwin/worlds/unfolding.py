@@ -244,18 +244,20 @@ class Unfolding:
             self.fixed,
         )
         level = one.level if one.level is not None else self.twin.unit
-        noise = self.noise(name, self.by_level[level], ordinal)
         if response.trials is not None:
             response = replace(response, trials=self._whole(name, level, response.trials, ordinal))
         response = _sound(replace(response, extra=self._prepared(name, response)))
+        mean = response.mean() if name in self.engine.expected else None
+        if mean is not None and level != self.twin.unit:
+            mean = mean[:, self.start.members.levels[level].representative]
+        if mean is not None:
+            world.means[name, position] = mean
+        if name in self.engine.unread:
+            return mean, response, None
+        noise = self.noise(name, self.by_level[level], ordinal)
         value = _inside(response, response.quantile(noise))
         if level != self.twin.unit:
             value = value[:, self.start.members.levels[level].representative]
-        if name in self.engine.expected:
-            mean = response.mean()
-            if level != self.twin.unit:
-                mean = mean[:, self.start.members.levels[level].representative]
-            world.means[name, position] = mean
         return value, response, noise
 
     def _prepared(self, name: str, response: Response) -> Mapping[str, Any]:
