@@ -193,15 +193,16 @@ def _p(value: float) -> str:
 
 def as_markdown(about: dict[str, Any], cases: list[dict[str, Any]]) -> str:
     """Write the summary as tables with what they rest on."""
-    lines = ["# Calibration of the engines", ""]
+    # The page on calibration shows the parts between these marks.
+    lines = ["# Calibration of the engines", "", "<!-- --8<-- [start:found] -->"]
     for name, one in about["engines"].items():
         verdict = "all within" if one["p"] >= LEVEL else "**not within**"
-        outside = one["designs_outside"]
+        outside, coverage = one["designs_outside"], one["coverage"] or 0.0
         lines += [
             f"- `{name}`: {one['kept']:,} of {one['fits']:,} fits of {one['designs']} designs kept "
             f"({one['declined']:,} declined, {one['unusable']:,} panels unusable); ranks of "
             f"{one['quantities']} quantities {verdict} the bands that a right engine leaves with "
-            f"chance {LEVEL:.0%} (p {_p(one['p'])}). 90 % intervals hold {one['coverage']:.1%}. "
+            f"chance {LEVEL:.0%} (p {_p(one['p'])}). 90 % intervals hold {coverage:.1%}. "
             f"Designs outside their own 99 % bands: {', '.join(outside) or 'none'}.",
         ]
     agreed = about["agreement"]
@@ -215,9 +216,11 @@ def as_markdown(about: dict[str, Any], cases: list[dict[str, Any]]) -> str:
             f"{agreed['mean_difference_in_sds']:.4f} ± {agreed['its_error']:.4f} posterior sds.",
         ]
     lines += [
+        "<!-- --8<-- [end:found] -->",
         "",
         "p: the chance that a right engine strays as far in some quantity of the design.",
         "",
+        "<!-- --8<-- [start:table] -->",
         "| engine | design | broken on purpose | kept | declined | 90 % hold | p | of | CPU s |",
         "|---|---|---|--:|--:|--:|--:|---|--:|",
     ]
@@ -228,6 +231,7 @@ def as_markdown(about: dict[str, Any], cases: list[dict[str, Any]]) -> str:
             f"{'**' + _p(c['p']) + '**' if c['p'] < LEVEL else _p(c['p'])} | {c['of']} | "
             f"{c['seconds']:.2f} |"
         )
+    lines += ["<!-- --8<-- [end:table] -->"]
     replaced = [c for c in cases if "all" in c]
     if replaced:
         lines += [

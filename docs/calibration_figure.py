@@ -66,9 +66,9 @@ def main() -> None:
                 ax.axis("off")
                 continue
             panel(ax, found[0], 0.15 if engine == "deterministic" else 0.3)
-            if axes is grid[0]:
-                ax.set_title(family.replace("_", " "), fontsize=8)
         axes[0].set_ylabel(f"{ENGINES[engine]}\n{layout}", fontsize=8)
+    for ax, family in zip(grid[0], families, strict=True):
+        ax.set_title(family.replace("_", " "), fontsize=8)
     lower = below.subplots(2, max(len(joint), len(broken)))
     for axes, cases, title in (
         (lower[0], joint, "missing causes"),
@@ -79,7 +79,7 @@ def main() -> None:
         for ax, case in zip(axes, cases, strict=False):
             panel(ax, case, 0.3)
             engine = ENGINES.get(case["engine"], "missing causes")
-            words = f"{case['broken']}\n{case['design']}, {engine}" if case["broken"] else ""
+            words = f"{case['broken']}\n{case['design']}\n{engine}" if case["broken"] else ""
             ax.set_title((words or case["design"]).replace("_", " "), fontsize=7)
         axes[0].set_ylabel(title, fontsize=8)
     figure.savefig(ROOT / "docs" / "images" / "calibration.svg", metadata={"Date": None})

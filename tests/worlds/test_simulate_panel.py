@@ -236,6 +236,23 @@ def test_first_values_follow_the_truth_unless_their_past_is_another(loose: Twin)
         first("truht", 4.0)
 
 
+def test_a_share_is_never_so_near_its_whole_that_numbers_cannot_tell() -> None:
+    """Next to 1 a double is rounded to 1e-16, and the density there is not: truth would not fit."""
+    twin = Twin(
+        twin="shares",
+        panel={"unit": "home", "period": MONTHS},
+        indicators={
+            "occupancy": {
+                "domain": "outcome",
+                "family": "beta",
+                "priors": {"intercept": "normal(3, 0.1)", "dispersion": "lognormal(0, 0.2)"},
+            }
+        },
+    )
+    with pytest.raises(SpecificationError, match="collapses to an end"):
+        twin.simulate_panel(units={"home": 50}, periods=20, seed=1)
+
+
 def test_the_embedded_example_can_be_made_up_and_passes_every_check_of_data() -> None:
     twin = read_twin("workforce_pressure")
     panel = twin.simulate_panel(units={"region": 2, "provider": 8}, periods=4, seed=1)
