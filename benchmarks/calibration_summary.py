@@ -81,6 +81,29 @@ def summary_of(case: Case, replicates: Replicates) -> dict[str, Any]:
     return found
 
 
+def pooled(cases: list[dict[str, Any]]) -> dict[str, float]:
+    """Test a quantity over all designs that have it: their panels are independent.
+
+    Parameters
+    ----------
+    cases : list of dict
+        Of one engine, as `summary_of` returns them.
+
+    Returns
+    -------
+    dict of str to float
+        p by quantity, for those that a third of the designs have.
+    """
+    bins: dict[str, list[Any]] = {}
+    for case in cases:
+        for name, one in case["quantities"].items():
+            bins.setdefault(name, []).append(one["bins"])
+    common = {
+        n: np.sum(several, axis=0) for n, several in bins.items() if len(several) >= len(cases) / 3
+    }
+    return {name: float(f"{p_value(counts):.3g}") for name, counts in common.items()}
+
+
 def agreement(results: Mapping[str, tuple[Case, Replicates]]) -> dict[str, Any]:
     """Set certified posteriors against chains on the same panels.
 
@@ -149,8 +172,12 @@ def write(results: Mapping[str, tuple[Case, Replicates]], folder: Path) -> None:
         own = [c for c in cases if c["engine"] == engine and not c["broken"]]
         tests = sum(len(c["quantities"]) for c in own)
         smallest = min((q["p"] for c in own for q in c["quantities"].values()), default=1.0)
+        over = pooled(own)
         engines[engine] = {
             "designs": len(own),
+            "panels": [min(c["replicates"] for c in own), max(c["replicates"] for c in own)],
+            "pooled": over,
+            "pooled_p": float(f"{min(1.0, min(over.values()) * len(over)):.3g}"),
             "fits": sum(c["replicates"] for c in own),
             "kept": sum(c["kept"] for c in own),
             "declined": sum(c["declined"] for c in own),
@@ -198,12 +225,16 @@ def as_markdown(about: dict[str, Any], cases: list[dict[str, Any]]) -> str:
     for name, one in about["engines"].items():
         verdict = "all within" if one["p"] >= LEVEL else "**not within**"
         outside, coverage = one["designs_outside"], one["coverage"] or 0.0
+        fewest, most = one["panels"]
         lines += [
-            f"- `{name}`: {one['kept']:,} of {one['fits']:,} fits of {one['designs']} designs kept "
+            f"- `{name}`: {one['designs']} designs with {fewest} to {most} panels each; "
+            f"{one['kept']:,} of {one['fits']:,} fits kept "
             f"({one['declined']:,} declined, {one['unusable']:,} panels unusable); ranks of "
             f"{one['quantities']} quantities {verdict} the bands that a right engine leaves with "
             f"chance {LEVEL:.0%} (p {_p(one['p'])}). 90 % intervals hold {coverage:.1%}. "
-            f"Designs outside their own 99 % bands: {', '.join(outside) or 'none'}.",
+            f"Pooled over designs, the {len(one['pooled'])} most common quantities have p "
+            f"{_p(one['pooled_p'])} together. Designs outside their own 99 % bands: "
+            f"{', '.join(outside) or 'none'}.",
         ]
     agreed = about["agreement"]
     if agreed:
