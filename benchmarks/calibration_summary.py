@@ -215,6 +215,8 @@ def _mean(pairs: list[tuple[float | None, int]]) -> float | None:
 
 
 def _p(value: float) -> str:
+    if value < 1e-99:
+        return "< 1e-99"
     return f"{value:.2g}" if value >= 1e-4 else f"{value:.0e}"
 
 
