@@ -36,6 +36,8 @@ RANKED = 19
 #: Bins of the rank histogram.
 BINS = 10
 INTERVAL = 0.9
+#: Panels of the committed run.
+FULL = 50
 
 
 def kind_of(name: str, term: str) -> str:
@@ -208,20 +210,23 @@ def as_markdown(table: pd.DataFrame, about: dict[str, Any]) -> str:
 def main() -> None:
     """Run what is not there yet, and write the summary of what is."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--panels", type=int, default=50)
+    parser.add_argument("--full", action="store_true", help="the committed run, into the results")
+    parser.add_argument("--panels", type=int, default=20, help="unless the run is the full one")
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--tune", type=int, default=500)
     parser.add_argument("--chains", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "recovery")
     chosen = parser.parse_args()
+    panels_wanted = FULL if chosen.full else chosen.panels
+    results = RESULTS if chosen.full else chosen.out
     twin = dw.read_twin(MODEL)
     settings = [twin.to_yaml(), UNITS, PERIODS, chosen.draws, chosen.tune, chosen.chains]
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     folder = chosen.out / digest
     folder.mkdir(parents=True, exist_ok=True)
     panels = []
-    for seed in range(chosen.first_seed, chosen.first_seed + chosen.panels):
+    for seed in range(chosen.first_seed, chosen.first_seed + panels_wanted):
         path = folder / f"{seed}.json"
         if not path.exists():
             found = recover(twin, seed, draws=chosen.draws, tune=chosen.tune, chains=chosen.chains)
@@ -250,11 +255,11 @@ def main() -> None:
             **{name: version(name) for name in ("dotwin", "numpy", "numba", "nutpie", "pymc")},
         },
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    results.mkdir(parents=True, exist_ok=True)
     content = {**about, "kinds": table.to_dict("records")}
-    (RESULTS / "recovery.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (results / "recovery.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     text = as_markdown(table, about)
-    (RESULTS / "recovery.md").write_text(text, encoding="utf-8")
+    (results / "recovery.md").write_text(text, encoding="utf-8")
     print(text)
 
 

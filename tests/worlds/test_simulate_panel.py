@@ -218,6 +218,41 @@ def test_a_panel_starts_where_it_stays() -> None:
         assert y[:, t].std() == pytest.approx(1.0, rel=4 / np.sqrt(4000))
 
 
+def test_first_values_follow_the_truth_unless_their_past_is_another(loose: Twin) -> None:
+    def first(past: str, intercept: float) -> np.ndarray:
+        panel = loose.simulate_panel(
+            units={"region": 2, "home": 10},
+            periods=3,
+            seed=4,
+            parameters={"staff.intercept": intercept},
+            past=past,
+        )
+        return panel.values("staff")[:, 0]
+
+    # A fit takes first values as given: what they say of the truth it would leave out.
+    assert np.array_equal(first("prior", 3.5), first("prior", 4.0))
+    assert (first("truth", 3.5) < first("truth", 4.0)).all()
+    with pytest.raises(SpecificationError, match="no past 'truht'"):
+        first("truht", 4.0)
+
+
+def test_a_share_is_never_so_near_its_whole_that_numbers_cannot_tell() -> None:
+    """Next to 1 a double is rounded to 1e-16, and the density there is not: truth would not fit."""
+    twin = Twin(
+        twin="shares",
+        panel={"unit": "home", "period": MONTHS},
+        indicators={
+            "occupancy": {
+                "domain": "outcome",
+                "family": "beta",
+                "priors": {"intercept": "normal(3, 0.1)", "dispersion": "lognormal(0, 0.2)"},
+            }
+        },
+    )
+    with pytest.raises(SpecificationError, match="collapses to an end"):
+        twin.simulate_panel(units={"home": 50}, periods=20, seed=1)
+
+
 def test_the_embedded_example_can_be_made_up_and_passes_every_check_of_data() -> None:
     twin = read_twin("workforce_pressure")
     panel = twin.simulate_panel(units={"region": 2, "provider": 8}, periods=4, seed=1)

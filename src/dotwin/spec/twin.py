@@ -344,6 +344,7 @@ class Twin(Value):
         periods: int = 1,
         seed: int,
         parameters: dict[str, Any] | xr.Dataset | None = None,
+        past: Literal["truth", "prior"] = "truth",
     ) -> Any:
         """Simulate a panel of made-up units with known truth.
 
@@ -355,6 +356,9 @@ class Twin(Value):
         seed : int
         parameters : dict or Dataset, optional
             Parameters to fix, by their posterior name; the rest are drawn from their priors.
+        past : {'truth', 'prior'}
+            Which coefficients and spreads made what came before: those of the truth, or others
+            drawn from the priors, so that first values say nothing about the truth.
 
         Returns
         -------
@@ -363,7 +367,7 @@ class Twin(Value):
         """
         module = importlib.import_module("dotwin.worlds")
         return module.simulate_panel(
-            self, units=units, periods=periods, seed=seed, parameters=parameters
+            self, units=units, periods=periods, seed=seed, parameters=parameters, past=past
         )
 
     def prior_predictive(self, panel: Any, *, draws: int = 100, seed: int) -> Any:

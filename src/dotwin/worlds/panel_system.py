@@ -91,10 +91,15 @@ def _refuse_explosion(twin: Twin, name: str, values: NDArray[np.float64]) -> Non
         raise FloatingPointError(f"{twin.label(name)} leaves all bounds.")
     if one.family in ("beta", "gamma", "lognormal"):
         # On a logarithmic scale a value next to 0 is an explosion too: its own lag keeps it there.
-        ended = (values == 0.0) & bool(one.zeros or one.ends)
+        # So is a share next to its whole, which numbers tell from the whole no better than 1e-16.
+        ended = (values == 0.0) & bool(one.zeros or 0 in one.ends)
         near = (np.abs(values) < _COLLAPSED) & ~ended
+        if one.family == "beta":
+            whole = one.out_of or 1.0
+            ended = (values == whole) & (1 in one.ends)
+            near |= (np.abs(whole - values) < _COLLAPSED * whole) & ~ended
         if bool(np.any(near)):
-            raise FloatingPointError(f"{twin.label(name)} collapses to 0.")
+            raise FloatingPointError(f"{twin.label(name)} collapses to an end of its range.")
 
 
 def _program(twin: Twin, at_start: Mapping[str, float], periods: int) -> Program:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,11 +20,24 @@ if TYPE_CHECKING:
     from dotwin.mechanisms.design import Design
     from dotwin.mechanisms.parameters import Parameter
 
-__all__ = ["LOADING", "Drawn", "Hidden", "draw_hidden", "draw_parameters", "sub_seed", "truth_of"]
+__all__ = [
+    "LOADING",
+    "Drawn",
+    "Hidden",
+    "Past",
+    "draw_hidden",
+    "draw_parameters",
+    "sub_seed",
+    "truth_of",
+]
 
 #: What one sd of a hidden cause adds to the linear predictor of an indicator that it affects, in
 #: the indicator's reference sds where its link is the identity.
 LOADING = 0.5
+
+
+#: What the run-in's coefficients and spreads are: the truth's, or drawn anew.
+Past = Literal["truth", "prior"]
 
 
 def sub_seed(seed: int, purpose: str) -> int:
@@ -43,7 +56,11 @@ class Drawn:
 
 
 def draw_parameters(
-    frame: Frame, designs: Mapping[str, Design], fixed: Mapping[str, Any], seed: int
+    frame: Frame,
+    designs: Mapping[str, Design],
+    fixed: Mapping[str, Any],
+    seed: int,
+    past: Past,
 ) -> Drawn:
     """Draw every parameter that is not fixed from its prior."""
     from dotwin.mechanisms.parameters import draw_prior, parameters
@@ -75,8 +92,9 @@ def draw_parameters(
     before: dict[str, NDArray[np.float64]] = {}
     for child, several in listed.items():
         own = draw_prior(several, 1, sub_seed(seed, f"prior of {child}"), fixed)
-        spread = {one.name: own[one.name][0] for one in several if one.kind != "effects"}
-        run_in = draw_prior(several, 1, sub_seed(seed, f"run-in of {child}"), spread)
+        same = {one.name: own[one.name][0] for one in several if one.kind != "effects"}
+        kept = same if past == "truth" else {}
+        run_in = draw_prior(several, 1, sub_seed(seed, f"run-in of {child}"), kept)
         truth |= own
         before |= _without_past(designs[child], several, run_in)
     return Drawn(listed, truth, before)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from dotwin.errors import DataError, SpecificationError
+from dotwin.errors import DataError, SpecificationError, nearest
 from dotwin.worlds.machine import align
 from dotwin.worlds.panel_frame import Frame, categories, varying
 from dotwin.worlds.panel_system import run_system
-from dotwin.worlds.panel_truth import draw_hidden, draw_parameters, sub_seed, truth_of
+from dotwin.worlds.panel_truth import Past, draw_hidden, draw_parameters, sub_seed, truth_of
 from dotwin.worlds.rescaling import rescaled
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def simulate_panel(
     periods: int = 1,
     seed: int,
     parameters: Mapping[str, Any] | xr.Dataset | None = None,
+    past: Past = "truth",
 ) -> Panel:
     """Simulate a panel of made-up units with known truth.
 
@@ -62,6 +63,11 @@ def simulate_panel(
     parameters : dict or Dataset, optional
         Parameters to fix, by their posterior name; the rest are drawn from their priors.
         ``<hidden cause>.loading`` changes what a hidden cause adds.
+    past : {'truth', 'prior'}
+        Which coefficients and spreads the run-in has: those of ``truth``, so that the panel begins
+        settled, or others drawn from the priors. A fit takes first values as given. By 'prior'
+        they say nothing about the truth beyond that, and posteriors are exact: that is what
+        simulation-based calibration of a mechanism with its own lag needs.
 
     Returns
     -------
@@ -94,12 +100,15 @@ def simulate_panel(
         raise SpecificationError(
             f"periods={periods}: a panel has one or more, and a cross-section exactly one."
         )
+    if past not in get_args(Past):
+        raise SpecificationError(f"there is no past '{past}'. {nearest(past, get_args(Past))}")
     fixed = _fixed(parameters)
     frame = Frame.made_up(twin, units, periods, seed)
     failure: Exception | None = None
     for attempt in range(_ATTEMPTS):
         try:
-            return _settled(frame, fixed, seed if attempt == 0 else sub_seed(seed, f"{attempt}"))
+            own = seed if attempt == 0 else sub_seed(seed, f"{attempt}")
+            return _settled(frame, fixed, own, past)
         except (DataError, FloatingPointError) as error:
             failure = error
     raise SpecificationError(
@@ -112,7 +121,7 @@ def _fixed(given: Mapping[str, Any] | xr.Dataset | None) -> dict[str, Any]:
     return {} if given is None else {str(k): np.asarray(v, float) for k, v in given.items()}
 
 
-def _settled(frame: Frame, fixed: Mapping[str, Any], seed: int) -> Panel:
+def _settled(frame: Frame, fixed: Mapping[str, Any], seed: int, past: Past) -> Panel:
     """Simulate again until the units' means and first values are those that made the panel."""
     from dotwin.mechanisms.design import build_design
     from dotwin.mechanisms.equation import Structure
@@ -135,7 +144,7 @@ def _settled(frame: Frame, fixed: Mapping[str, Any], seed: int) -> Panel:
     values = dict(frame.rough)
     panel = frame.unchecked(values)
     first = designs = designed(panel, None)
-    drawn = draw_parameters(frame, first, fixed, seed)
+    drawn = draw_parameters(frame, first, fixed, seed, past)
     hidden = draw_hidden(frame, first, fixed, seed)
     # The mean of a cause is settled one round after the cause itself: the rounds that are needed
     # are no more than the indicators, since no cause whose mean is read follows from its child.
