@@ -12,6 +12,7 @@ import pandas as pd
 
 from dotwin.graph.twin_graph import TwinGraph
 from dotwin.inference.traits import unit_traits, within_between
+from dotwin.mechanisms.factors import factors_of
 from dotwin.mechanisms.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -147,13 +148,17 @@ def _checked(fit: Fit, members: tuple[str, ...]) -> pd.DataFrame:
     posterior = fit.tree["posterior"].to_dataset()
     certificate = fit.certificates.get(" + ".join(members))
     rows: list[dict[str, Any]] = []
+    shared = factors_of(fit.designs[indicator] for indicator in members)
     for indicator in members:
-        for one in [*fit.parameters(indicator), *_imputed(posterior, indicator)]:
+        listed = [*fit.parameters(indicator), *_imputed(posterior, indicator)]
+        # A hidden cause is looked at once, with the first mechanism that it acts on.
+        listed += [shared.pop(f.name) for f in fit.designs[indicator].equation.factors if f.name in shared]
+        for one in listed:
             values = posterior[one.name].transpose("chain", "draw", ...).values
             flat = values.reshape(*values.shape[:2], -1)
             names = [", ".join(map(str, index)) for index in product(*one.coords)]
             picked = np.arange(flat.shape[2])
-            if one.kind in ("effects", "walk") and picked.size > GROUPS_CHECKED:
+            if one.kind in ("effects", "walk", "factor") and picked.size > GROUPS_CHECKED:
                 picked = np.linspace(0, picked.size - 1, GROUPS_CHECKED).astype(int)
             some = flat[:, :, picked]
             # A walk starts at exactly 0, and a count may have one likely value: no spread to check.

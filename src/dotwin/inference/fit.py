@@ -17,6 +17,7 @@ from dotwin.inference.engine import Component, Draws, Settings
 from dotwin.inference.questions import Questions
 from dotwin.mechanisms.design import Design, build_design
 from dotwin.mechanisms.equation import structure_of
+from dotwin.mechanisms.factors import factors_of
 from dotwin.mechanisms.parameters import Parameter, parameters
 
 if TYPE_CHECKING:
@@ -119,6 +120,11 @@ class Fit(Questions):
         return parameters(
             design.equation, design.reference, design.group_names, design.period_names
         )
+
+    @property
+    def factors(self) -> dict[str, Parameter]:
+        """The hidden causes that are fitted, by name: the dims and coords of their values."""
+        return factors_of(self.designs.values())
 
     def _design(self, indicator: str) -> Design:
         if indicator not in self.designs:
@@ -349,7 +355,7 @@ class Fit(Questions):
         panel : Panel
         values : dict or Dataset
             By posterior name: one value each, or draws along a first dim ``draw``; effects of
-            groups and periods are 0 unless given.
+            groups and periods, and hidden causes, are 0 unless given.
 
         Returns
         -------
@@ -370,6 +376,7 @@ class Fit(Questions):
             for d in designs.values()
             for one in parameters(d.equation, d.reference, d.group_names, d.period_names)
         ]
+        listed += factors_of(designs.values()).values()
         known = {one.name: one for one in listed}
         unknown = [str(name) for name in values if name not in known]
         if unknown:
@@ -378,7 +385,9 @@ class Fit(Questions):
             )
         given = {str(name): _stated(known[str(name)], value) for name, value in values.items()}
         missing = [
-            n for n, o in known.items() if n not in given and o.kind not in ("effects", "walk")
+            n
+            for n, o in known.items()
+            if n not in given and o.kind not in ("effects", "walk", "factor")
         ]
         if missing:
             raise SpecificationError(f"parameters without a value: {', '.join(missing)}.")
@@ -451,6 +460,9 @@ def assemble(
                     # PyMC predicts from the steps, not from their sum.
                     dims = ("chain", "draw", f"{one.name}_step")
                     posterior[f"{one.name}_steps"] = (dims, np.diff(values, axis=-1))
+        for name, factor in component.factors.items():
+            coords.update(zip(factor.dims, map(list, factor.coords), strict=True))
+            posterior[name] = (("chain", "draw", *factor.dims), draws.posterior[name])
         if component.imputation is not None:
             for name in component.imputation.cells:
                 dim = f"{name}.missing_cell"

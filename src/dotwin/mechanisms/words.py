@@ -147,7 +147,7 @@ def priors(twin: Twin) -> pd.DataFrame:
         eq = equation(twin, name, _all_varying(twin))
         groups = dict.fromkeys(twin.panel.all_levels, ("…",))
         for one in parameters(eq, _reference(eq), groups, ("…",)):
-            if one.kind in ("effects", "walk"):
+            if one.kind in ("effects", "walk", "factor"):
                 continue
             terms = one.coords[0] if one.coords and len(one.priors) > 1 else ("",)
             prior_of = one.transform.prior_on if one.transform else "itself"
