@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dotwin.graph.twin_graph import TwinGraph
+from dotwin.inference.loadings import sentences
 from dotwin.inference.traits import unit_traits, within_between
 from dotwin.mechanisms.factors import factors_of
 from dotwin.mechanisms.parameters import Parameter
@@ -152,7 +153,8 @@ def _checked(fit: Fit, members: tuple[str, ...]) -> pd.DataFrame:
     for indicator in members:
         listed = [*fit.parameters(indicator), *_imputed(posterior, indicator)]
         # A hidden cause is looked at once, with the first mechanism that it acts on.
-        listed += [shared.pop(f.name) for f in fit.designs[indicator].equation.factors if f.name in shared]
+        own = [one.name for one in fit.designs[indicator].equation.factors]
+        listed += [shared.pop(name) for name in own if name in shared]
         for one in listed:
             values = posterior[one.name].transpose("chain", "draw", ...).values
             flat = values.reshape(*values.shape[:2], -1)
@@ -289,9 +291,11 @@ def _notes(fit: Fit) -> tuple[str, ...]:
                     f"{indicator}: the spread of its period shocks rests on {periods} periods, so "
                     f"it is driven by its prior."
                 )
-    if fit.twin.hidden_causes:
+    notes += sentences(fit)
+    left_out = [name for name, one in fit.twin.hidden_causes.items() if not one.is_fitted]
+    if left_out:
         graph = TwinGraph(fit.twin)
-        named = ", ".join(graph.label(name) for name in fit.twin.hidden_causes)
+        named = ", ".join(graph.label(name) for name in left_out)
         notes.append(
             f"Hidden causes ({named}) are declared and were not fitted: forecasts without "
             f"intervention stand, contrasts between interventions are associations where they act."

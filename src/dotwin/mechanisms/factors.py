@@ -109,4 +109,3 @@ def factor_part(
         values = parameters[name]
         total = total + loading * values.reshape(len(values), -1)[:, design.factors[name][rows]]
     return total
-

@@ -93,6 +93,11 @@ def describe(eq: Equation, twin: Twin) -> str:
     kind = eq.family.title
     text = f"{label[:1].upper()}{label[1:]} follows a {kind} distribution"
     text += f" given {'; '.join(causes)}." if causes else " without recorded causes."
+    if eq.factors:
+        hidden = [
+            twin.hidden_causes[one.name].label or one.name.replace("_", " ") for one in eq.factors
+        ]
+        text += f" What no column records moves it too: {', '.join(hidden)}."
     pooled = [level for level in one.pooling if level != "period"]
     if pooled:
         text += f" Each {' and each '.join(pooled)} has a level of its own, drawn to the common one"

@@ -35,9 +35,10 @@ class JointEngine:
     """Sampling of mechanisms that missing or hidden causes join, without compiling a model.
 
     Missing numbers and hidden causes are parameters like any other: the No-U-turn sampler moves
-    them together with those of all mechanisms. Missing counts have no gradient: a sweep moves the parameters given
-    the counts and then draws every count given all else. Each of these steps leaves the joint
-    posterior as it is, and so does a sweep (Geman and Geman 1984, doi 10.1109/TPAMI.1984.4767596).
+    them together with those of all mechanisms. Missing counts have no gradient: a sweep moves the
+    parameters given the counts and then draws every count given all else. Each of these steps
+    leaves the joint posterior as it is, and so does a sweep (Geman and Geman 1984, doi
+    10.1109/TPAMI.1984.4767596).
 
     Parameters
     ----------
@@ -130,9 +131,7 @@ def _sweeps_per_draw(component: Component) -> int:
     return 1 + math.ceil(_SWEEPS * max(shares, default=0.0))
 
 
-def _posterior(
-    component: Component, tables: Tables, chains: list[Chain]
-) -> dict[str, Floats]:
+def _posterior(component: Component, tables: Tables, chains: list[Chain]) -> dict[str, Floats]:
     found: dict[str, Floats] = {}
     for m, one in enumerate(tables.mechanisms):
         found |= one.layout.constrain(np.stack([chain.of_mechanism(m) for chain in chains]))
