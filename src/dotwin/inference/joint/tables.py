@@ -14,6 +14,7 @@ from dotwin.inference.joint.cells import gather_cells
 from dotwin.inference.joint.parts import CellParts, MechanismParts, ReadParts, RowParts
 from dotwin.inference.joint.programs import Programs
 from dotwin.inference.joint.reads import gather_reads, unknown_terms, write_programs
+from dotwin.inference.joint.ridges import Ridge, ridges_of
 from dotwin.inference.joint.rows import Store, gather_rows
 from dotwin.inference.nuts.layout import Layout, build_layout
 from dotwin.inference.nuts.parts import FamilyCode, Parts
@@ -78,6 +79,8 @@ class Tables:
         Where the cells start, and the first widths of their slices.
     spans : dict of str to slice
         The cells of each indicator and hidden cause.
+    ridges : list of Ridge
+        Of the hidden causes.
     """
 
     mechanisms: list[Mechanism]
@@ -89,6 +92,7 @@ class Tables:
     place: Floats
     width: Floats
     spans: Mapping[str, slice]
+    ridges: list[Ridge]
 
 
 def build_tables(component: Component) -> Tables:
@@ -137,6 +141,7 @@ def build_tables(component: Component) -> Tables:
         place=place,
         width=width,
         spans=spans_of,
+        ridges=ridges_of(component, layouts, rows, spans_of),
     )
 
 
