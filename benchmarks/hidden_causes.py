@@ -1,13 +1,16 @@
 """A front door with a hidden cause: do intervals of the joint fit cover the truth?
 
-x acts on y only through m, and a hidden cause moves x and y. The graph identifies the effect of x on
-y by the front door; the joint fit has the hidden cause as a latent factor in the mechanisms of x and
-y and simulates forward. Panels are made by NumPy alone, and the truth is a closed form.
+x acts on y only through m, and a hidden cause moves x and y. The graph identifies the effect of x
+on y by the front door; the joint fit has the hidden cause as a latent factor in the mechanisms of x
+and y and simulates forward. Panels are made by NumPy alone, and the truth is a closed form.
 
 The naive answer is the regression of y on x, with errors clustered by unit. 'without' is the same
 twin with the hidden cause left out of the fit, each mechanism alone.
 
-    python -m benchmarks.hidden_causes --panels 50
+    python -m benchmarks.hidden_causes --panels 50 --only 0 1
+
+Where each value of the hidden cause is seen once, ``dw.fit`` would be told ``assume="prior"`` and
+fit under two further priors too; here the first of the three is enough.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ import argparse
 import json
 import platform
 import time
-import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,11 +28,15 @@ import numpy as np
 import pandas as pd
 
 import dotwin as dw
-from dotwin.errors import ConvergenceWarning
+from dotwin.inference.components import components_of
+from dotwin.inference.engine import Settings
+from dotwin.inference.fit import assemble
+from dotwin.inference.fitting import engines_named
+from dotwin.inference.schedule import run
 from dotwin.spec.twin import Twin
 
 RESULTS = Path(__file__).resolve().parent / "results"
-HOMES, MONTHS = 60, 6
+HOMES, MONTHS = 50, 5
 #: x on m, m on y, hidden on x, hidden on y.
 TO_M, TO_Y, LOAD_X, LOAD_Y = 0.7, 0.8, 0.8, 0.9
 #: 90 % intervals.
@@ -72,9 +78,8 @@ class Case:
 CASES = (
     Case("linear", "constant", "normal"),
     Case("binary", "constant", "normal"),
-    Case("linear", "period", "normal"),
-    Case("binary", "period", "normal"),
     Case("binary", "period", "exponential"),
+    Case("binary", "period", "normal"),
 )
 
 
@@ -129,12 +134,10 @@ def interval_of(case: Case, frame: pd.DataFrame, *, fitted: bool, seed: int) -> 
     twin = twin_of(case, fitted=fitted)
     panel = dw.read_panel(frame, twin)
     began = time.process_time()
-    assume: tuple[str, ...] = ("prior",) if fitted and case.over == "period" else ()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fit = dw.fit(
-            twin, panel, draws=400, tune=300, chains=2, seed=seed, assume=assume, progress=False
-        )
+    settings = Settings(draws=400, tune=300, chains=2, seed=seed)
+    components = components_of(twin, panel)
+    results = run(components, engines_named("auto"), settings, cache=None, progress=False)
+    fit = assemble(twin, panel, components, results, settings, "auto")
     seconds = time.process_time() - began
     futures = fit.simulate(
         periods=1,
@@ -179,6 +182,7 @@ def study(case: Case, panels: int) -> dict[str, Any]:
     """Answer one case for all panels."""
     joint, without, plain = [], [], []
     for seed in range(panels):
+        print(case.name, seed, flush=True)
         frame = table(case, seed)
         joint.append(interval_of(case, frame, fitted=True, seed=seed))
         without.append(interval_of(case, frame, fitted=False, seed=seed))
@@ -203,7 +207,11 @@ def study(case: Case, panels: int) -> dict[str, Any]:
 
 
 def write(rows: list[dict[str, Any]]) -> None:
-    """Write JSON and a table."""
+    """Write JSON and a table, with what earlier runs found for other cases."""
+    path = RESULTS / "hidden_causes.json"
+    before = json.loads(path.read_text(encoding="utf-8"))["cases"] if path.exists() else []
+    found = {row["case"]: row for row in [*before, *rows]}
+    rows = [found[case.name] for case in CASES if case.name in found]
     about = {
         "python": platform.python_version(),
         "dotwin": version("dotwin"),
@@ -213,14 +221,14 @@ def write(rows: list[dict[str, Any]]) -> None:
     }
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"about": about, "cases": rows}, indent=1)
-    (RESULTS / "hidden_causes.json").write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8")
     lines = [
         "# A front door with a hidden cause",
         "",
         f"{HOMES} units over {MONTHS} periods. How many of the 90 % intervals cover the true "
         "effect of x on y, and how far estimates lie from it on average. 'joint': the hidden cause "
         "is fitted. 'without': the same twin, hidden cause left out. 'naive': regression of y on "
-        "x. Intervals that cover 90 % of the time cover 41 or more of 50 in 97.5 % of such studies.",
+        "x. Of 50 intervals that cover 90 % of the time, 41 or more cover in 97.5 % of studies.",
         "",
         "| case | truth | joint covers | without covers | naive covers | joint bias (error) | "
         "without bias | naive bias | CPU s per joint fit |",
@@ -240,12 +248,12 @@ def main() -> None:
     """Run all cases; results are written after each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--panels", type=int, default=50)
-    panels = parser.parse_args().panels
-    rows: list[dict[str, Any]] = []
-    for case in CASES:
-        rows.append(study(case, panels))
-        print(json.dumps(rows[-1]), flush=True)
-        write(rows)
+    parser.add_argument("--only", type=int, nargs="*", default=list(range(len(CASES))))
+    given = parser.parse_args()
+    for number in given.only:
+        found = study(CASES[number], given.panels)
+        print(json.dumps(found), flush=True)
+        write([found])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,10 @@ sums stay the same a sampler that moves everything together is slow. Here the su
    one place are normal with covariance c c' + diag(s^2);
 2. L is drawn from its normal given sums, loadings and spreads.
 
-Both leave the joint posterior as it is: a collapsed Gibbs step (Liu 1994, doi
+Two indicators determine the product of their loadings only. Of them the loadings are moved together
+too, one up and the other down, at the same covariance of the sums.
+
+All this leaves the joint posterior as it is: a collapsed Gibbs step (Liu 1994, doi
 10.1080/01621459.1994.10476829) in coordinates of sums, as in the interweaving of Yu and Meng (2011,
 doi 10.1198/jcgs.2011.203main).
 """
@@ -22,7 +25,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dotwin.inference.nuts.parts import FreeParts
+from dotwin.inference.nuts.parts import FreeParts, PriorCode
 from dotwin.inference.nuts.prior_kernels import fill_elements
 
 __all__ = ["build_ridge_move"]
@@ -32,6 +35,8 @@ Bools = NDArray[np.bool_]
 
 #: Widths by which a slice may grow on either side, and how often it may shrink.
 _GROWTH, _SHRINKS = 10, 100
+#: Codes of priors on the whole line come first, then those of positive numbers.
+_ON_THE_LINE, _POSITIVE = int(PriorCode.STUDENT_T), int(PriorCode.LOGNORMAL)
 #: First width of a slice on the unconstrained scale.
 _WIDTH = 0.5
 
@@ -68,6 +73,92 @@ def _density(
         if collapsed:
             result += 0.5 * pulled * pulled / weight - 0.5 * math.log(weight)
     return result if result == result else -math.inf
+
+
+@njit(error_model="numpy")
+def _on_a_log_scale(free: FreeParts) -> bool:
+    """Whether the first loading and both spreads are positive and drawn as logarithms."""
+    for j in (0, 2, 3):
+        if not _ON_THE_LINE < free.code[j] <= _POSITIVE:
+            return False
+    return free.code[1] <= _POSITIVE
+
+
+@njit(error_model="numpy")
+def _along(
+    a: float,
+    covariance: Floats,
+    sums: Floats,
+    hidden: Floats,
+    place: Floats,
+    free: FreeParts,
+    multiplier: Floats,
+    values: Floats,
+) -> float:
+    """Log density of the first of two loadings' logarithm at a covariance of the sums.
+
+    ``covariance`` holds the product of the loadings and both variances. ``place`` is moved there.
+    """
+    loading = math.exp(a)
+    signed = (loading, covariance[0] / loading)
+    # The slope of the unconstrained numbers in (a, product, variances).
+    result = 0.0
+    for k in range(2):
+        c = multiplier[k] * signed[k]
+        left = covariance[1 + k] - c * c
+        if not left > 0.0:
+            return -math.inf
+        place[2 + k] = 0.5 * math.log(left)
+        result -= math.log(left)
+        if free.code[k] <= _ON_THE_LINE:
+            place[k] = signed[k]
+            result += a if k == 0 else -a
+        else:
+            place[k] = math.log(signed[k])
+    return result + _density(sums, hidden, place, free, multiplier, True, values)
+
+
+@njit(error_model="numpy")
+def _together(
+    rng: np.random.Generator,
+    sums: Floats,
+    hidden: Floats,
+    place: Floats,
+    free: FreeParts,
+    multiplier: Floats,
+    values: Floats,
+) -> None:
+    """Slice along the curve on which two indicators' sums keep their covariance."""
+    covariance = np.empty(3)
+    covariance[0] = values[0] * values[1]
+    for k in range(2):
+        covariance[1 + k] = (multiplier[k] * values[k]) ** 2 + values[2 + k] ** 2
+    if not values[0] > 0.0:
+        return
+    here = math.log(values[0])
+    before = place.copy()
+    height = _along(here, covariance, sums, hidden, place, free, multiplier, values)
+    height += math.log1p(-rng.random())
+    low = here - _WIDTH * rng.random()
+    high = low + _WIDTH
+    steps = int(_GROWTH * rng.random())
+    for _ in range(steps):
+        if _along(low, covariance, sums, hidden, place, free, multiplier, values) <= height:
+            break
+        low -= _WIDTH
+    for _ in range(_GROWTH - 1 - steps):
+        if _along(high, covariance, sums, hidden, place, free, multiplier, values) <= height:
+            break
+        high += _WIDTH
+    for _ in range(_SHRINKS):
+        there = low + (high - low) * rng.random()
+        if _along(there, covariance, sums, hidden, place, free, multiplier, values) > height:
+            return
+        if there < here:
+            low = there
+        else:
+            high = there
+    place[:] = before
 
 
 def build_ridge_move(version: int) -> Any:
@@ -135,6 +226,9 @@ def build_ridge_move(version: int) -> Any:
             if not found:
                 place[j] = here
         _density(sums, hidden, place, free, multiplier, collapsed, values)
+        if collapsed and count == 2 and _on_a_log_scale(free):
+            _together(rng, sums, hidden, place, free, multiplier, values)
+            _density(sums, hidden, place, free, multiplier, collapsed, values)
         for g in range(hidden.size):
             weight, pulled = 1.0, 0.0
             for k in range(count):
