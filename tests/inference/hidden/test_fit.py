@@ -99,7 +99,7 @@ class TestThreeMeasures:
             fitted.log_likelihood("falls", leave_out="unit")
 
 
-def seen_once(homes: int = 30, months: int = 3) -> tuple[Twin, Panel]:
+def seen_once(homes: int = 20, months: int = 3) -> tuple[Twin, Panel]:
     families = {name: {"family": "normal", "plausible": [-2, 2]} for name in AFFECTED[:2]}
     twin = twin_with({"level": "home", "over": "period"}, families)
     rng = np.random.default_rng(1)
@@ -120,7 +120,7 @@ def test_what_the_data_cannot_tell_is_refused_with_what_to_add() -> None:
 @pytest.mark.filterwarnings("ignore::dotwin.errors.ConvergenceWarning")
 def test_what_rests_on_the_prior_is_shown_under_three_priors(tmp_path: Path) -> None:
     twin, panel = seen_once()
-    fit = dw.fit(twin, panel, draws=250, tune=250, chains=2, seed=1, progress=False, assume="prior")
+    fit = dw.fit(twin, panel, draws=150, tune=200, chains=2, seed=1, progress=False, assume="prior")
     table = fit.loadings()
     assert table.groupby("priors").size().to_dict() == {
         "as declared": 2,

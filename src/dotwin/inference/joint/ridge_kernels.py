@@ -81,7 +81,7 @@ def _on_a_log_scale(free: FreeParts) -> bool:
     for j in (0, 2, 3):
         if not _ON_THE_LINE < free.code[j] <= _POSITIVE:
             return False
-    return free.code[1] <= _POSITIVE
+    return bool(free.code[1] <= _POSITIVE)
 
 
 @njit(error_model="numpy")
