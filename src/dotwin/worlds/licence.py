@@ -249,7 +249,8 @@ def refuse(licence: Licence, outcomes: tuple[str, ...]) -> None:
         f"assume='{NO_HIDDEN_CAUSES}' to see it as an association under the declared graph"
     )
     as_what = {
-        NO_HIDDEN_CAUSES: f"So the difference between the scenarios is no effect. Say {association}",
+        NO_HIDDEN_CAUSES: "So the difference between the scenarios is no effect. Say "
+        f"{association}",
         MONOTONE_COUPLING: f"Say assume='{MONOTONE_COUPLING}' to see it under that coupling",
         PRIOR: f"Say assume='{PRIOR}' to let the prior of its loadings decide, or {association}",
     }[assumption]
