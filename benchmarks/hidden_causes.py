@@ -36,7 +36,7 @@ from dotwin.inference.schedule import run
 from dotwin.spec.twin import Twin
 
 RESULTS = Path(__file__).resolve().parent / "results"
-HOMES, MONTHS = 50, 5
+HOMES, MONTHS = 40, 4
 #: x on m, m on y, hidden on x, hidden on y.
 TO_M, TO_Y, LOAD_X, LOAD_Y = 0.7, 0.8, 0.8, 0.9
 #: 90 % intervals.
@@ -134,7 +134,7 @@ def interval_of(case: Case, frame: pd.DataFrame, *, fitted: bool, seed: int) -> 
     twin = twin_of(case, fitted=fitted)
     panel = dw.read_panel(frame, twin)
     began = time.process_time()
-    settings = Settings(draws=400, tune=300, chains=2, seed=seed)
+    settings = Settings(draws=250, tune=250, chains=2, seed=seed)
     components = components_of(twin, panel)
     results = run(components, engines_named("auto"), settings, cache=None, progress=False)
     fit = assemble(twin, panel, components, results, settings, "auto")
@@ -146,7 +146,7 @@ def interval_of(case: Case, frame: pd.DataFrame, *, fitted: bool, seed: int) -> 
             dw.Scenario("zero", [dw.do("x", 0.0)]),
         ],
         seed=seed,
-        draws=800,
+        draws=500,
     )
     allowed: tuple[str, ...] = () if fitted else ("no hidden causes",)
     contrast = futures.contrast("one", against="zero", on="y", assume=allowed)
