@@ -261,7 +261,7 @@ def test_a_question_that_cannot_be_is_refused_in_its_own_words(fit: Fit) -> None
     refused("in one period only", hold="once", periods=3)
     refused("itself changed by staff", weight="falls")
     refused("no weight applies", on="missed / visits", weight="residents")
-    refused("an effect knows 'no hidden causes' and 'edge'", assume="nothing")
+    refused("an effect knows 'no hidden causes', 'prior', 'edge'", assume="nothing")
     refused("start lies after", start=13, horizon=4)
     effect: Effect = fit.effect("staff", on="missed", horizon=2)
     with pytest.raises(SpecificationError, match="ask for more with horizon="):

@@ -115,8 +115,9 @@ def effect(
     carry_forward : int
         As in `simulate`.
     assume : str or sequence of str
-        ``no hidden causes``: compute although the declared graph does not license it. ``edge``: let
-        the cause be held at an edge of its support.
+        ``no hidden causes``: compute although the declared graph does not license it. ``prior``:
+        compute although the prior of a hidden cause's loadings decides. ``edge``: let the cause be
+        held at an edge of its support.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from dotwin.spec import Scenario, do
 from dotwin.spec.expressions import parse
 from dotwin.spec.value import shortest
 from dotwin.worlds.aggregate import By, Groups, group_units
-from dotwin.worlds.licence import NO_HIDDEN_CAUSES
+from dotwin.worlds.licence import NO_HIDDEN_CAUSES, PRIOR
 from dotwin.worlds.run import Run, plan
 from dotwin.worlds.start import future_periods
 
@@ -32,7 +32,7 @@ __all__ = ["ASSUMPTIONS", "Hold", "Question", "Settings", "ask", "is_yes_no", "u
 
 Hold = Literal["throughout", "once"]
 #: What an effect may assume by name.
-ASSUMPTIONS = (NO_HIDDEN_CAUSES, "edge")
+ASSUMPTIONS = (NO_HIDDEN_CAUSES, PRIOR, "edge")
 #: Two values are compared. Nobody proposes to bring them about, so nothing must pay for them.
 _NO_PLAN = "a comparison, not a plan"
 #: How many periods are simulated unless said otherwise.
@@ -298,7 +298,7 @@ def ask(
         raise SpecificationError(f"cause: there is no '{cause}'. {nearest(cause, twin.indicators)}")
     if unknown := sorted(settings.assume - set(ASSUMPTIONS)):
         raise SpecificationError(
-            f"assume='{unknown[0]}': an effect knows {' and '.join(map(repr, ASSUMPTIONS))}."
+            f"assume='{unknown[0]}': an effect knows {', '.join(map(repr, ASSUMPTIONS))}."
         )
     if settings.replicates is not None and settings.replicates < 1:
         raise SpecificationError(f"replicates={settings.replicates}: at least one.")

@@ -277,6 +277,11 @@ def transport(
             raise SpecificationError(f"differs: {name}: {nearest(name, fit.designs)}")
     if panel.twin.panel != twin.panel:
         raise SpecificationError("panel: read it with read_panel(source, fit.twin).")
+    if fit.factors:
+        raise SpecificationError(
+            f"{', '.join(fit.factors)}: mechanisms that share a hidden cause are not taken to a "
+            f"new place one by one; leave out over: to declare it only, and fit anew."
+        )
     seed = fit.settings.seed if seed is None else int(seed)
     carried = _Carried(fit, panel, seed)
     components, results, rows = [], [], []

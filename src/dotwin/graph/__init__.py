@@ -4,6 +4,7 @@ from dotwin.graph.assumptions import Assumption, Assumptions
 from dotwin.graph.causal_graph import CausalGraph
 from dotwin.graph.draw import Drawing
 from dotwin.graph.estimand import Estimand
+from dotwin.graph.factors import FactorVerdict, factor_verdict, factor_verdicts
 from dotwin.graph.front_door import Instrument
 from dotwin.graph.general import Hedge
 from dotwin.graph.identification import Identification
@@ -20,6 +21,7 @@ __all__ = [
     "Component",
     "Drawing",
     "Estimand",
+    "FactorVerdict",
     "GroupEffect",
     "Hedge",
     "Identification",
@@ -28,6 +30,8 @@ __all__ = [
     "Node",
     "OpenPath",
     "TwinGraph",
+    "factor_verdict",
+    "factor_verdicts",
     "licence",
     "node_name",
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from dotwin.errors import SpecificationError
 from dotwin.graph.causal_graph import CausalGraph
+from dotwin.graph.factors import Basis, resting_on
 from dotwin.graph.identification import Identification
 from dotwin.graph.natural_values import Kind
 from dotwin.graph.neighbours import Rules, elsewhere, own_name, with_neighbour, with_rules
@@ -54,6 +56,10 @@ class IdentificationVerdict:
     coupling : bool
         Whether all that stands in the way is how the values of one unit in two worlds belong
         together, which no data can tell.
+    basis : {'graph', 'form', 'prior', ''}
+        Where hidden causes that are fitted close the open paths: whether the graph identifies the
+        answer without them, or only the form of what is fitted does, or neither, so that it rests
+        on the prior of their loadings (then not licensed). 'graph' wherever else it is licensed.
     """
 
     status: Literal["licensed", "not licensed"]
@@ -63,6 +69,7 @@ class IdentificationVerdict:
     identification: Identification | None = None
     further: str = ""
     coupling: bool = False
+    basis: Basis = ""
 
     @property
     def licensed(self) -> bool:
@@ -120,6 +127,13 @@ def licence(
 
     Where a declared hidden cause joins only indicators that no intervention reaches, it concerns
     how they vary together, a matter of forecasting them and not of this verdict.
+
+    A hidden cause that is fitted is a part of the mechanisms, and closes what it would open. Then
+    the question is put to the graph as well. What the graph identifies with the hidden cause
+    unknown (by a front door, say) is licensed as such: the joint fit computes it. What only the
+    form of the fitted factor identifies is licensed as 'identified only by form', with the form
+    (`factor_verdict`). Where not even that does, the answer rests on the prior of the loadings and
+    is not licensed.
 
     The two are more than identification: they say that the mechanisms *as fitted* compute the
     answer. Where they fail, the full question is put to the graph (`TwinGraph.identify`). If it is
@@ -202,10 +216,22 @@ def licence(
         graph, reaching, outcome, frozenset(natural), window, rules or {}, frozenset(exchanging)
     )
     held = query.conditioned_on()
+    fitted = [name for name, one in graph.twin.hidden_causes.items() if one.is_fitted]
 
     def refused(verdict: IdentificationVerdict) -> IdentificationVerdict:
         return _with_identification(graph, verdict, reaching, outcome, natural, reads, carry)
 
+    if fitted and (paths := query.open_paths()):
+        query = query.knowing(fitted)
+        if not query.open_paths():
+            acting = [name for name in fitted if query.not_knowing(name).open_paths()]
+            found = refused(_verdict("not licensed", "open", paths, held))
+            known = found.identification
+            how = _how(graph, known) if known is not None and known.identified else ""
+            reason, basis = resting_on(graph, acting or fitted, "; ".join(map(str, paths)), how)
+            if basis == "prior":
+                return replace(_verdict("not licensed", reason, paths, held), basis=basis)
+            return replace(_verdict("licensed", reason, (), held), basis=basis)
     if paths := query.all_open(query.back_door):
         return refused(
             _verdict(
@@ -265,8 +291,7 @@ class _Query:
         if self.neighbours:
             unrolled = with_neighbour(graph, unrolled, exchanging)
         self.unrolled = unrolled
-        parts = {effect.name for effect in graph.group_effects}
-        self.modelled = frozenset(n for n in unrolled.latent if _name(n) in parts)
+        self.parts = frozenset(effect.name for effect in graph.group_effects)
         span = periods.span
         own: list[Node] = [(n, t) for t in span for n in graph.order() if n in treatments]
         known = frozenset(unrolled.nodes)
@@ -275,6 +300,27 @@ class _Query:
         observed = known
         causes = unrolled.ancestors([*self.ends, *self.plan])
         self.relevant = (causes & observed) | self.ends | set(self.plan)
+
+    @property
+    def modelled(self) -> frozenset[Node]:
+        """The hidden nodes that are parts of the mechanisms."""
+        return frozenset(n for n in self.unrolled.latent if _name(n) in self.parts)
+
+    def knowing(self, hidden: Collection[str]) -> _Query:
+        """Ask the same with hidden causes that are fitted among the parts of the mechanisms."""
+        other = copy(self)
+        other.parts = self.parts | set(hidden)
+        return other
+
+    def not_knowing(self, hidden: str) -> _Query:
+        """Ask the same with one hidden cause less among them."""
+        other = copy(self)
+        other.parts = self.parts - {hidden}
+        return other
+
+    def open_paths(self) -> tuple[OpenPath, ...]:
+        """Return the paths that one of the conditions finds open."""
+        return self.all_open(self.back_door) or self.all_open(self.joined_mechanisms)
 
     def conditioned_on(self) -> tuple[str, ...]:
         names = {_name(node) for node in self.relevant}

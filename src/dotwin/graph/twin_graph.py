@@ -232,9 +232,9 @@ class TwinGraph:
         """Return the graph over a window of periods, for a unit.
 
         A node ``("x", t)`` is indicator x at period t, counted from 0. A group effect is one
-        hidden node with an arrow into each period; shocks and hidden causes of level 'period' have
-        a node per period. Such a hidden cause may persist, so each of its periods acts on the
-        next. A trend that walks is one node as well.
+        hidden node with an arrow into each period; shocks and hidden causes of level 'period', or
+        over periods, have a node per period. Such a hidden cause may persist, so each of its
+        periods acts on the next. A trend that walks is one node as well.
 
         What came before the window is one hidden node, `PAST`. It acts on every indicator at the
         first periods, as many as the longest lag, except on those that vary for declared reasons
@@ -279,7 +279,7 @@ class TwinGraph:
             if not per_period:
                 stable.append(effect.name)
         for name, hidden in self.twin.hidden_causes.items():
-            per_period = hidden.level == "period"
+            per_period = "period" in (hidden.level, hidden.over)
             for t in range(periods):
                 source = (name, t) if per_period else name
                 edges += [(source, (affected, t)) for affected in hidden.affects]
@@ -378,11 +378,12 @@ class TwinGraph:
         return identify_through_time(self, chosen, outcome, kinds, reads, carry, periods)
 
     def components(self, impute: Collection[str] = ()) -> tuple[Component, ...]:
-        """Return the groups of mechanisms that share an imputed cause, each as small as can be.
+        """Return the groups of mechanisms that share an unknown, each as small as can be.
 
         An imputed cause is an unknown of its own mechanism and of every mechanism that reads it,
-        directly or through an exact indicator. Hidden causes are named with the mechanisms that
-        they act on; a component that shares one with another cannot be fitted apart from it.
+        directly or through an exact indicator. A hidden cause that is fitted is an unknown of all
+        that it affects. Those that are declared only are named with the mechanisms that they act
+        on, and join none.
 
         Parameters
         ----------
@@ -404,6 +405,11 @@ class TwinGraph:
             merged = set().union(*(group[name] for name in readers[cause]))
             for name in merged:
                 group[name] = merged
+        for hidden in self.twin.hidden_causes.values():
+            if hidden.is_fitted:
+                merged = set().union(*(group[name] for name in hidden.affects if name in group))
+                for name in merged:
+                    group[name] = merged
         result: dict[tuple[str, ...], None] = {}
         for name in fitted:
             result[tuple(one for one in fitted if one in group[name])] = None

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from dotwin.graph.twin_graph import TwinGraph
+from dotwin.inference.loadings import sentences
 from dotwin.inference.traits import unit_traits, within_between
+from dotwin.mechanisms.factors import factors_of
 from dotwin.mechanisms.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -147,13 +149,18 @@ def _checked(fit: Fit, members: tuple[str, ...]) -> pd.DataFrame:
     posterior = fit.tree["posterior"].to_dataset()
     certificate = fit.certificates.get(" + ".join(members))
     rows: list[dict[str, Any]] = []
+    shared = factors_of(fit.designs[indicator] for indicator in members)
     for indicator in members:
-        for one in [*fit.parameters(indicator), *_imputed(posterior, indicator)]:
+        listed = [*fit.parameters(indicator), *_imputed(posterior, indicator)]
+        # A hidden cause is looked at once, with the first mechanism that it acts on.
+        own = [one.name for one in fit.designs[indicator].equation.factors]
+        listed += [shared.pop(name) for name in own if name in shared]
+        for one in listed:
             values = posterior[one.name].transpose("chain", "draw", ...).values
             flat = values.reshape(*values.shape[:2], -1)
             names = [", ".join(map(str, index)) for index in product(*one.coords)]
             picked = np.arange(flat.shape[2])
-            if one.kind in ("effects", "walk") and picked.size > GROUPS_CHECKED:
+            if one.kind in ("effects", "walk", "factor") and picked.size > GROUPS_CHECKED:
                 picked = np.linspace(0, picked.size - 1, GROUPS_CHECKED).astype(int)
             some = flat[:, :, picked]
             # A walk starts at exactly 0, and a count may have one likely value: no spread to check.
@@ -284,9 +291,11 @@ def _notes(fit: Fit) -> tuple[str, ...]:
                     f"{indicator}: the spread of its period shocks rests on {periods} periods, so "
                     f"it is driven by its prior."
                 )
-    if fit.twin.hidden_causes:
+    notes += sentences(fit)
+    left_out = [name for name, one in fit.twin.hidden_causes.items() if not one.is_fitted]
+    if left_out:
         graph = TwinGraph(fit.twin)
-        named = ", ".join(graph.label(name) for name in fit.twin.hidden_causes)
+        named = ", ".join(graph.label(name) for name in left_out)
         notes.append(
             f"Hidden causes ({named}) are declared and were not fitted: forecasts without "
             f"intervention stand, contrasts between interventions are associations where they act."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from dotwin.inference.certificate import Certificate
 from dotwin.mechanisms.design import Design
+from dotwin.mechanisms.factors import factors_of
 from dotwin.mechanisms.imputation import Imputation
+from dotwin.mechanisms.parameters import Parameter
 
 __all__ = ["Component", "Declined", "Draws", "Engine", "Progress", "Settings"]
 
@@ -36,6 +39,11 @@ class Component:
     imputation: Imputation | None = None
     start: Mapping[str, NDArray[np.float64]] | None = None
     near: Mapping[str, NDArray[np.float64]] | None = None
+
+    @cached_property
+    def factors(self) -> dict[str, Parameter]:
+        """The hidden causes that are fitted with it, by name."""
+        return factors_of(self.designs)
 
     @property
     def name(self) -> str:

@@ -15,8 +15,8 @@ from dotwin.errors import SpecificationError, nearest
 from dotwin.inference.components import components_of
 from dotwin.inference.engine import Component, Draws, Settings
 from dotwin.inference.questions import Questions
-from dotwin.mechanisms.design import Design, build_design
-from dotwin.mechanisms.equation import structure_of
+from dotwin.mechanisms.design import Design
+from dotwin.mechanisms.factors import factors_of
 from dotwin.mechanisms.parameters import Parameter, parameters
 
 if TYPE_CHECKING:
@@ -120,6 +120,11 @@ class Fit(Questions):
             design.equation, design.reference, design.group_names, design.period_names
         )
 
+    @property
+    def factors(self) -> dict[str, Parameter]:
+        """The hidden causes that are fitted, by name: the dims and coords of their values."""
+        return factors_of(self.designs.values())
+
     def _design(self, indicator: str) -> Design:
         if indicator not in self.designs:
             raise SpecificationError(
@@ -197,6 +202,24 @@ class Fit(Questions):
             round_to="none",
         )
         return table
+
+    def loadings(self, *, interval: float = 0.9) -> pd.DataFrame:
+        """Tabulate what hidden causes that are fitted add to each indicator that they affect.
+
+        Parameters
+        ----------
+        interval : float
+            Probability of the interval.
+
+        Returns
+        -------
+        DataFrame
+            A row per hidden cause, indicator and prior: the prior's sd beside the posterior's, the
+            shift of the mean in prior sds, and what identifies it.
+        """
+        from dotwin.inference.loadings import loadings
+
+        return loadings(self, interval=interval)
 
     @cached_property
     def _diagnosis(self) -> Diagnosis:
@@ -349,7 +372,7 @@ class Fit(Questions):
         panel : Panel
         values : dict or Dataset
             By posterior name: one value each, or draws along a first dim ``draw``; effects of
-            groups and periods are 0 unless given.
+            groups and periods, and hidden causes, are 0 unless given.
 
         Returns
         -------
@@ -361,63 +384,9 @@ class Fit(Questions):
         SpecificationError
             When a parameter is missing or has a name that no mechanism has.
         """
-        structure = structure_of(twin, panel)
-        designs = {
-            name: build_design(twin, name, panel, structure=structure) for name in twin.stochastic
-        }
-        listed = [
-            one
-            for d in designs.values()
-            for one in parameters(d.equation, d.reference, d.group_names, d.period_names)
-        ]
-        known = {one.name: one for one in listed}
-        unknown = [str(name) for name in values if name not in known]
-        if unknown:
-            raise SpecificationError(
-                f"no mechanism has a parameter '{unknown[0]}'. {nearest(unknown[0], known)}"
-            )
-        given = {str(name): _stated(known[str(name)], value) for name, value in values.items()}
-        missing = [
-            n for n, o in known.items() if n not in given and o.kind not in ("effects", "walk")
-        ]
-        if missing:
-            raise SpecificationError(f"parameters without a value: {', '.join(missing)}.")
-        count = max(
-            [v.shape[0] for n, v in given.items() if v.ndim > len(known[n].shape)], default=1
-        )
-        arrays = {
-            name: np.broadcast_to(given.get(name, np.zeros(one.shape)), (count, *one.shape))[None]
-            for name, one in known.items()
-        }
-        settings = Settings(count, 0, 1, 0)
-        draws = Draws(arrays, {}, "known parameters")
-        component = Component(tuple(designs.values()))
-        return assemble(twin, panel, [component], [draws], settings, "auto")
+        from dotwin.inference.known import known_fit
 
-
-def _stated(one: Parameter, value: Any) -> Floats:
-    """Bring a stated parameter into the parameter's own order of dims and names."""
-    import xarray as xr
-
-    if isinstance(value, xr.DataArray):
-        missing = [dim for dim in one.dims if dim not in value.dims]
-        if missing:
-            raise SpecificationError(f"{one.name} has no dim '{missing[0]}'; it has {value.dims}.")
-        for dim, names in zip(one.dims, one.coords, strict=True):
-            if dim in value.coords:
-                absent = sorted(set(names) - set(value[dim].values.astype(str).tolist()))
-                if absent:
-                    raise SpecificationError(f"{one.name} has no value for {dim} '{absent[0]}'.")
-                value = value.assign_coords({dim: value[dim].astype(str)}).sel({dim: list(names)})
-        value = value.transpose(..., *one.dims).values
-    array = np.asarray(value, dtype=float)
-    if array.shape not in ((), one.shape) and array.shape[1:] != one.shape:
-        raise SpecificationError(
-            f"{one.name} has shape {array.shape}; it takes one value"
-            + (f", an array of shape {one.shape}" if one.shape else "")
-            + ", or draws of it along a first dim."
-        )
-    return array
+        return known_fit(twin, panel, values)
 
 
 def assemble(
@@ -451,6 +420,9 @@ def assemble(
                     # PyMC predicts from the steps, not from their sum.
                     dims = ("chain", "draw", f"{one.name}_step")
                     posterior[f"{one.name}_steps"] = (dims, np.diff(values, axis=-1))
+        for name, factor in component.factors.items():
+            coords.update(zip(factor.dims, map(list, factor.coords), strict=True))
+            posterior[name] = (("chain", "draw", *factor.dims), draws.posterior[name])
         if component.imputation is not None:
             for name in component.imputation.cells:
                 dim = f"{name}.missing_cell"

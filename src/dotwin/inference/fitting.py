@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from dotwin.errors import DataError, SpecificationError, nearest
 from dotwin.inference.components import components_of
 from dotwin.inference.engine import Engine, Settings
 from dotwin.inference.fit import Fit, assemble
+from dotwin.inference.loadings import PRIOR, judged, under_other_priors
 from dotwin.inference.schedule import run
 
 if TYPE_CHECKING:
@@ -33,14 +35,16 @@ def fit(
     chains: int = 4,
     seed: int,
     engine: str = "auto",
+    assume: str | Sequence[str] = (),
     cache: str | Path | None = None,
     client: Client | None = None,
     progress: bool = True,
 ) -> Fit:
     """Fit every mechanism of a twin to a panel.
 
-    Mechanisms that share an unknown are fitted together, all others alone, side by side. Hidden
-    causes are left out of the fit: forecasts without intervention remain valid, and the licence of
+    Mechanisms that share an unknown are fitted together, all others alone, side by side. A hidden
+    cause that says what it is ``over`` is such an unknown, a latent factor. Those that are
+    declared only are left out: forecasts without intervention remain valid, and the licence of
     every contrast says what is lost.
 
     Parameters
@@ -54,6 +58,10 @@ def fit(
     engine : {'auto', 'deterministic', 'nuts', 'pymc'}
         'auto' takes for each mechanism the deterministic engine where its certificate holds, else
         NUTS on the compiled log density, else NUTS on a PyMC model.
+    assume : str or sequence of str
+        ``prior``: fit hidden causes too whose loadings the data cannot determine. Their components
+        are fitted three times, with the spread of the loadings' priors as declared, halved and
+        doubled; ``loadings()`` and ``diagnose()`` show what the prior decides.
     cache : str or Path, optional
         Folder in which a mechanism's draws are kept under a hash of its specification and data:
         change one mechanism and only that one is fitted anew.
@@ -73,6 +81,8 @@ def fit(
     CertificateError
         When ``engine='deterministic'`` and it cannot vouch for some mechanisms; it names them and
         the reasons.
+    LicenceError
+        When the data cannot tell what a hidden cause adds to each indicator; it says what to add.
     """
     import warnings
 
@@ -82,17 +92,38 @@ def fit(
         raise SpecificationError(f"there is no engine '{engine}'. {nearest(engine, ENGINES)}")
     if not twin.stochastic:
         raise DataError("the twin has no indicator with a family, so there is nothing to fit.")
+    assumed = _assumed(assume)
+    verdicts = judged(twin, panel, assumed)
     settings = Settings(draws, tune, chains, seed)
     components = components_of(twin, panel)
     folder = Path(cache) if cache is not None else None
-    results = run(
-        components, engines_named(engine), settings, cache=folder, progress=progress, client=client
-    )
+    engines = engines_named(engine)
+    results = run(components, engines, settings, cache=folder, progress=progress, client=client)
     result = assemble(twin, panel, components, results, settings, engine)
+    if resting := [name for name, verdict in verdicts.items() if not verdict.identified]:
+        result.notes["loadings"] = under_other_priors(
+            result,
+            components,
+            resting,
+            engines,
+            settings,
+            cache=folder,
+            client=client,
+            progress=progress,
+        )
     diagnosis = result.diagnose()
     if not diagnosis.converged:
         warnings.warn(diagnosis.sentence, ConvergenceWarning, stacklevel=2)
     return result
+
+
+def _assumed(assume: str | Sequence[str]) -> frozenset[str]:
+    names = frozenset([assume] if isinstance(assume, str) else assume)
+    if unknown := sorted(names - {PRIOR}):
+        raise SpecificationError(
+            f"assume='{unknown[0]}': a fit knows '{PRIOR}'; what a contrast assumes is said there."
+        )
+    return names
 
 
 def refit(

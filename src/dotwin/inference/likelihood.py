@@ -110,6 +110,7 @@ def _refuse_more_effects(design: Design, of: str) -> None:
     """Refuse a mechanism with more than one effect of a unit or period to integrate out."""
     eq = design.equation
     more = [f"the slope of {t.name}" for t in eq.main.terms if of in t.varying]
+    more += [f"the hidden cause {one.name}" for one in eq.factors if of in one.dims]
     for predictor in eq.predictors[1:]:
         if of in predictor.levels or (of == "period" and predictor.period):
             more.append(f"an effect of its own in the equation of its {predictor.role}")

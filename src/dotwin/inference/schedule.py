@@ -65,6 +65,9 @@ def _add_design(design: Design, add: Any) -> None:
     add([[str(t) for t in p.terms] for p in design.equation.predictors])
     add({key: list(names) for key, names in design.group_names.items()})
     add(list(design.period_names))
+    for name, cells in design.factors.items():
+        add(name)
+        add(cells)
     for array in (design.y, design.trials, design.lower, design.unit, design.period):
         if array is not None:
             add(array)

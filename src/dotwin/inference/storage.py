@@ -96,6 +96,7 @@ def _write(fit: Fit, folder: Path, whole_panel: bool) -> None:
         "certificates": {name: asdict(one) for name, one in fit.certificates.items()},
         "declined": dict(fit.declined),
         "updates": [vars(one) for one in fit.notes.get("updates", {}).values()],
+        "loadings": fit.notes["loadings"].to_dict("list") if "loadings" in fit.notes else {},
         "levels": list(fit.twin.panel.levels),
         "mechanisms": {name: _design_data(design) for name, design in fit.designs.items()},
     }
@@ -220,6 +221,9 @@ def load_fit(path: str | Path) -> Fit:
         for name, stored in about["mechanisms"].items()
     }
     updates = {one["component"]: ComponentUpdate(**one) for one in about.get("updates", [])}
+    notes: dict[str, Any] = {"updates": updates} if updates else {}
+    if about.get("loadings"):
+        notes["loadings"] = pd.DataFrame(about["loadings"])
     return Fit(
         twin=twin,
         panel=panel,
@@ -231,7 +235,7 @@ def load_fit(path: str | Path) -> Fit:
         certificates={n: Certificate(**one) for n, one in about.get("certificates", {}).items()},
         declined=about.get("declined", {}),
         engine=about.get("engine", "auto"),
-        notes={"updates": updates} if updates else {},
+        notes=notes,
     )
 
 

@@ -216,6 +216,8 @@ def _reweighted(
     was_imputed = any(f"{child}.missing" in earlier.tree["posterior"] for child in members)
     if component.imputation is not None or was_imputed or members not in earlier.components:
         return None, verdict("refitted", "missing values are drawn together with its parameters")
+    if component.factors:
+        return None, verdict("refitted", "a hidden cause is fitted together with its parameters")
     (old, new), (changes,) = pairs[0], all_changes
     if changes.revised or changes.gone:
         return None, verdict("refitted", _revision(changes))

@@ -137,6 +137,8 @@ def column(
     cycle : int
         Of the season.
     """
+    if term.kind == "hidden":
+        return 0.0  # Whoever knows the hidden cause's values adds them: `factor_part`.
     if term.kind == "season":
         angle = 2.0 * np.pi * abs(term.harmonic) * (np.asarray(ordinals) % cycle) / cycle
         return reference.multiplier * (np.sin(angle) if term.harmonic > 0 else np.cos(angle))

@@ -7,7 +7,7 @@ row is used, or it is set aside for one stated reason.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,15 @@ from dotwin.mechanisms.columns import (
     constant_key,
     product,
 )
-from dotwin.mechanisms.equation import Equation, Predictor, Structure, equation, structure_of
+from dotwin.mechanisms.equation import (
+    Equation,
+    Factor,
+    Predictor,
+    Structure,
+    equation,
+    structure_of,
+)
+from dotwin.mechanisms.factors import factor_cells
 from dotwin.mechanisms.links import get_link
 from dotwin.panel.environment import ArrayEnvironment
 from dotwin.panel.missing import account_rows
@@ -112,6 +120,8 @@ class Design:
     accounting : DataFrame
         Rows by reason: used, or why set aside.
     used : bool array, dims (unit, period)
+    factors : dict of str to int array, dims (row,)
+        By hidden cause that is fitted: which of its values, in one line, acts on each row.
     """
 
     equation: Equation
@@ -128,6 +138,7 @@ class Design:
     period_names: list[str]
     accounting: pd.DataFrame
     used: Bools
+    factors: Mapping[str, NDArray[np.intp]] = field(default_factory=dict)
 
     @property
     def child(self) -> str:
@@ -214,6 +225,7 @@ def build_design(
         for p in eq.predictors
     )
     levels = {level for p in eq.predictors for level in (*p.levels, *p.slope_levels)}
+    levels |= {factor.level for factor in eq.factors} - {"period"}
     return Design(
         equation=eq,
         structure=structure,
@@ -229,7 +241,15 @@ def build_design(
         period_names=list(panel.period_labels),
         accounting=accounting,
         used=used,
+        factors={factor.name: _cells(factor, panel, unit, period) for factor in eq.factors},
     )
+
+
+def _cells(
+    factor: Factor, panel: Panel, unit: NDArray[np.intp], period: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    group = None if factor.level == "period" else panel.groups(factor.level)[0][unit]
+    return factor_cells(factor, group, period, len(panel.period_labels)).astype(np.intp)
 
 
 def _shaped(values: Any, panel: Panel) -> Floats:

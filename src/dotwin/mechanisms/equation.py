@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_PRIORS",
     "Equation",
+    "Factor",
     "Predictor",
     "Structure",
     "Term",
@@ -32,7 +33,7 @@ __all__ = [
     "structure_of",
 ]
 
-TermKind = Literal["cause", "between", "initial", "season", "trend"]
+TermKind = Literal["cause", "between", "initial", "season", "trend", "hidden"]
 
 #: Defaults on the link scale; for identity links they are in reference sds of the indicator.
 DEFAULT_PRIORS: dict[str, Prior] = {
@@ -43,6 +44,9 @@ DEFAULT_PRIORS: dict[str, Prior] = {
     "initial": Prior("normal", (0.0, 0.5)),
     "season": Prior("normal", (0.0, 0.5)),
     "trend": Prior("normal", (0.0, 0.5)),
+    "loading": Prior("normal", (0.0, 0.5)),
+    # The first indicator that a hidden cause affects fixes its sign.
+    "first_loading": Prior("half_normal", (0.5,)),
     "group": Prior("half_normal", (0.5,)),
     "period": Prior("half_normal", (0.25,)),
     "slope": Prior("half_normal", (0.25,)),
@@ -81,13 +85,14 @@ class Term:
 
     Its value is ``multiplier * product((expression - centre) / scale)`` over its factors, less the
     unit's mean of that product when ``within``; or, for ``between`` and ``initial`` terms, the
-    unit's mean or first value of it.
+    unit's mean or first value of it. The column of a ``hidden`` term is a hidden cause, whose
+    values are unknown.
 
     Parameters
     ----------
     name : str
         Its coordinate in the posterior.
-    kind : {'cause', 'between', 'initial', 'season', 'trend'}
+    kind : {'cause', 'between', 'initial', 'season', 'trend', 'hidden'}
     factors : tuple of Expr
         One, or two for an interaction.
     prior : Prior
@@ -117,6 +122,31 @@ class Term:
     def is_unit_constant(self) -> bool:
         """Whether it is one number per unit."""
         return self.kind in ("between", "initial")
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A hidden cause that is fitted.
+
+    Parameters
+    ----------
+    name : str
+    level : str
+        A level, the unit, or 'period'.
+    over : {'constant', 'period'}
+        Whether a group keeps its value or has one in each period.
+    """
+
+    name: str
+    level: str
+    over: Literal["constant", "period"]
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The dims of its values."""
+        if self.level == "period":
+            return ("period",)
+        return (self.level, "period") if self.over == "period" else (self.level,)
 
 
 @dataclass(frozen=True)
@@ -167,12 +197,15 @@ class Equation:
         With its modifiers.
     predictors : tuple of Predictor
         The main one first.
+    factors : tuple of Factor
+        Hidden causes that are fitted, whose terms stand in the main predictor.
     """
 
     child: str
     indicator: Indicator
     family: Family
     predictors: tuple[Predictor, ...]
+    factors: tuple[Factor, ...] = ()
 
     @property
     def main(self) -> Predictor:
@@ -278,7 +311,12 @@ def equation(twin: Twin, child: str, structure: Structure | None = None) -> Equa
     for end in one.ends:
         role: Literal["end0", "end1"] = "end0" if end == 0 else "end1"
         predictors.append(Predictor(f"{child}.{role}", role, (), (), False, False, {}))
-    return Equation(child, one, family, tuple(predictors))
+    factors = tuple(
+        Factor(name, hidden.level, hidden.over)
+        for name, hidden in twin.hidden_causes.items()
+        if hidden.over is not None and child in hidden.affects
+    )
+    return Equation(child, one, family, tuple(predictors), factors)
 
 
 def _predictor(
@@ -291,6 +329,7 @@ def _predictor(
 ) -> Predictor:
     one = twin.indicators[child]
     pooled_by_unit = twin.unit in source.pooling and twin.panel.period is not None
+    explained = _sharing_a_trait(twin, child) if role == "mean" else frozenset()
     terms: list[Term] = []
     extra: list[Term] = []
     for text, cause in source.causes.items():
@@ -304,7 +343,7 @@ def _predictor(
                 terms.append(term)
                 if one.initial:
                     extra.append(_unit_term(term, "initial", source))
-            elif cause.between == "same":
+            elif cause.between == "same" or _names(term.factors) & explained:
                 terms.append(term)
             else:
                 terms.append(replace(term, within=True))
@@ -312,6 +351,7 @@ def _predictor(
     terms += extra
     if isinstance(source, Indicator):
         terms += _calendar_terms(source)
+        terms += _hidden_terms(twin, child)
     prefix = child if role == "mean" else f"{child}.{role}"
     return Predictor(
         prefix=prefix,
@@ -322,6 +362,30 @@ def _predictor(
         walk=isinstance(source, Indicator) and source.trend == "walk",
         priors=dict(source.priors),
     )
+
+
+def _sharing_a_trait(twin: Twin, child: str) -> frozenset[str]:
+    """Return the indicators that a fitted trait of the unit moves together with the child.
+
+    Their unit means need no coefficient of their own: the trait is what it would stand for, and
+    beside it the trait's loadings could not be told from it.
+    """
+    traits = [
+        hidden.affects
+        for hidden in twin.hidden_causes.values()
+        if hidden.over == "constant" and hidden.level == twin.unit and child in hidden.affects
+    ]
+    return frozenset[str]().union(*traits) - {child}
+
+
+def _hidden_terms(twin: Twin, child: str) -> list[Term]:
+    terms = []
+    for name, hidden in twin.hidden_causes.items():
+        if hidden.is_fitted and child in hidden.affects:
+            kind = "first_loading" if child == hidden.affects[0] else "loading"
+            prior = hidden.loadings.get(child, DEFAULT_PRIORS[kind])
+            terms.append(Term(name, "hidden", (), prior))
+    return terms
 
 
 def _names(factors: tuple[Expr, ...]) -> frozenset[str]:

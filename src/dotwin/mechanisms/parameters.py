@@ -20,7 +20,7 @@ from dotwin.spec.prior import Prior
 
 __all__ = ["Parameter", "draw_prior", "parameters"]
 
-Kind = Literal["free", "dispersion", "effects", "walk", "cutpoints"]
+Kind = Literal["free", "dispersion", "effects", "walk", "cutpoints", "factor"]
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Parameter:
     ----------
     name : str
         Its name in the posterior.
-    kind : {'free', 'dispersion', 'effects', 'walk', 'cutpoints'}
+    kind : {'free', 'dispersion', 'effects', 'walk', 'cutpoints', 'factor'}
         Free: its elements have the priors. Dispersion: the prior is on a transform of it. Effects:
         normal around 0 with the sd that ``sd`` names, by the last dim. Walk: the running sum of
-        such effects. Cutpoints: ordered.
+        such effects. Cutpoints: ordered. Factor: standard normal.
     dims : tuple of str
     coords : tuple of sequences
         The names along each dim.
@@ -261,6 +261,9 @@ def draw_prior(
         if fixed is not None and one.name in fixed:
             values = np.asarray(fixed[one.name], dtype=float)
             result[one.name] = np.broadcast_to(values, shape).copy()
+            continue
+        if one.kind == "factor":
+            result[one.name] = rng.standard_normal(shape)
             continue
         if one.kind in ("effects", "walk"):
             sd = result[one.sd]

@@ -90,6 +90,13 @@ def pooled_levels(design: Design, arrays: PredictorDesign) -> dict[str, Pooled]:
         spread = _moment_variance(own[held > 0], held[held > 0], holders)
         found[level] = Pooled(group_weights(own, held, holders), spread / size)
         known, away, inside = held / (1.0 + held * spread), mean, index
+    if predictor.role == "mean":
+        # What a hidden cause of the same groups explains may be all of their scatter, so nothing
+        # keeps the spread of what it leaves away from 0.
+        for factor in design.equation.factors:
+            if factor.dims == (factor.level,) and factor.level in found:
+                weight, drift = found[factor.level]
+                found[factor.level] = Pooled(np.zeros_like(weight), drift)
     return found
 
 

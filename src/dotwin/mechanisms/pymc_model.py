@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dotwin.mechanisms.design import Design, PredictorDesign
+from dotwin.mechanisms.factors import factor_terms, factors_of
 from dotwin.mechanisms.parameters import Parameter, parameters
 from dotwin.mechanisms.pooling import pooled_levels
 from dotwin.spec.prior import Prior
@@ -25,7 +26,7 @@ Likelihood = Callable[[Design, Mapping[str, Any]], Any]
 
 def sampled_names(designs: Sequence[Design]) -> list[str]:
     """Return the names of the parameters that a component's posterior holds."""
-    return [one.name for design in designs for one in _listed(design)]
+    return [*(one.name for design in designs for one in _listed(design)), *factors_of(designs)]
 
 
 def _listed(design: Design) -> list[Parameter]:
@@ -68,11 +69,15 @@ def build_pymc_model(
         for one in _listed(design):
             coords.update(zip(one.dims, one.coords, strict=True))
         coords[f"{design.child}.row"] = [str(i) for i in range(design.rows)]
+    factors = factors_of(designs)
+    for one in factors.values():
+        coords.update(zip(one.dims, one.coords, strict=True))
     with pm.Model(coords=coords) as model:
         filled = imputation.declare() if imputation is not None else {}
+        hidden = {name: pm.Normal(name, 0.0, 1.0, dims=f.dims) for name, f in factors.items()}
         for design in designs:
             named = parametrisation == "named"
-            values = _declare_parameters(design, named=named)
+            values = {**hidden, **_declare_parameters(design, named=named)}
             if likelihood is not None:
                 pm.Potential(f"{design.child}.log_density", likelihood(design, values))
             else:
@@ -256,4 +261,7 @@ def _predictor(
     for kind, present in (("period", predictor.period), ("walk", predictor.walk)):
         if present:
             eta = eta + values[f"{prefix}.{kind}"][design.period]
+    for k, name in factor_terms(predictor):
+        loading = design.reference.multiplier * values[f"{prefix}.causes"][k]
+        eta = eta + loading * values[name].flatten()[design.factors[name]]
     return eta

@@ -19,6 +19,7 @@ from dotwin.mechanisms.columns import (
 )
 from dotwin.mechanisms.design import Design
 from dotwin.mechanisms.equation import Predictor
+from dotwin.mechanisms.factors import factor_part
 from dotwin.mechanisms.family import Family
 from dotwin.spec.expressions import Environment, evaluate, parse
 
@@ -112,7 +113,7 @@ def respond(
     ordinal : int
         The calendar's number of the period.
     shocks : dict of str to array
-        By predictor prefix: period shock plus walk, broadcastable to (draw, unit).
+        By predictor prefix: period shock, walk and hidden causes, broadcastable to (draw, unit).
     fixed : dict of str to array
         By predictor prefix: what no period changes, see `fixed_part`; added when it is missing.
 
@@ -132,7 +133,7 @@ def respond(
             return {
                 k: column_or_line(term, design.reference, environment, constants, ordinal, cycle)
                 for k, term in enumerate(predictor.terms)
-                if steady[k] is wanted
+                if steady[k] is wanted and term.kind != "hidden"
             }
 
         prefix = predictor.prefix
@@ -189,7 +190,12 @@ def row_predictor(
     for kind, present in (("period", predictor.period), ("walk", predictor.walk)):
         if present:
             shock = shock + parameters[f"{predictor.prefix}.{kind}"][:, design.period[rows]]
-    columns = dict(enumerate(arrays.columns[rows].T))
+    shock = shock + factor_part(predictor, design, parameters, rows)
+    columns = {
+        k: column
+        for k, column in enumerate(arrays.columns[rows].T)
+        if predictor.terms[k].kind != "hidden"
+    }
     codes = {level: index[rows] for level, index in arrays.groups.items()}
     fixed = fixed_part(predictor, parameters, {}, codes)
     eta = linear_predictor(predictor, parameters, fixed, columns, codes, shock)

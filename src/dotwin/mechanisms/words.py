@@ -93,6 +93,11 @@ def describe(eq: Equation, twin: Twin) -> str:
     kind = eq.family.title
     text = f"{label[:1].upper()}{label[1:]} follows a {kind} distribution"
     text += f" given {'; '.join(causes)}." if causes else " without recorded causes."
+    if eq.factors:
+        hidden = [
+            twin.hidden_causes[one.name].label or one.name.replace("_", " ") for one in eq.factors
+        ]
+        text += f" What no column records moves it too: {', '.join(hidden)}."
     pooled = [level for level in one.pooling if level != "period"]
     if pooled:
         text += f" Each {' and each '.join(pooled)} has a level of its own, drawn to the common one"
@@ -147,7 +152,7 @@ def priors(twin: Twin) -> pd.DataFrame:
         eq = equation(twin, name, _all_varying(twin))
         groups = dict.fromkeys(twin.panel.all_levels, ("…",))
         for one in parameters(eq, _reference(eq), groups, ("…",)):
-            if one.kind in ("effects", "walk"):
+            if one.kind in ("effects", "walk", "factor"):
                 continue
             terms = one.coords[0] if one.coords and len(one.priors) > 1 else ("",)
             prior_of = one.transform.prior_on if one.transform else "itself"

@@ -15,7 +15,7 @@ from dotwin.reports.words import capital, intervention_words, listed, range_word
 from dotwin.spec.expressions import parse
 from dotwin.worlds.aggregate import aggregate
 from dotwin.worlds.identified import differing, identification_of
-from dotwin.worlds.licence import MONOTONE_COUPLING, NO_HIDDEN_CAUSES, Licence
+from dotwin.worlds.licence import MONOTONE_COUPLING, NO_HIDDEN_CAUSES, PRIOR, Licence
 from dotwin.worlds.program import BASELINE
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _answer(futures: Futures, name: str, against: str) -> Answer:
     # Where the graph does not license an effect the numbers are shown as what they are then, an
     # association, and every sentence about them says so.
     replicates = _REPLICATES_OF_MANY if prod(futures.run.shape) > _MANY_VALUES else _REPLICATES
-    assume = (NO_HIDDEN_CAUSES, MONOTONE_COUPLING)
+    assume = (NO_HIDDEN_CAUSES, MONOTONE_COUPLING, PRIOR)
     contrast = futures.contrast(name, against, assume=assume, replicates=replicates)
     changed = differing(futures.program(name), futures.program(against))
     watched = headline_texts(futures.twin)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from dotwin.graph.factors import factor_verdict
 from dotwin.reports.words import capital, listed
 
 if TYPE_CHECKING:
@@ -105,6 +106,18 @@ def _hidden(fit: Fit) -> list[Belief]:
     ]
     for name, hidden in declared.items():
         moved = listed([graph.label(one) for one in hidden.affects])
+        if hidden.is_fitted:
+            verdict = factor_verdict(graph, name, len(fit.panel.period_labels))
+            forms = f" ({listed(verdict.forms)})" if verdict.forms else ""
+            found.append(
+                Belief(
+                    f"{capital(graph.label(name))}, which nobody records, moves {moved} as one "
+                    f"latent factor.",
+                    "cannot be tested",
+                    f"It is fitted with them: {verdict.status}{forms}. {verdict.reason}",
+                )
+            )
+            continue
         found.append(
             Belief(
                 f"{capital(graph.label(name))}, which nobody records, moves {moved}.",

@@ -112,7 +112,7 @@ def coefficients(fit: Fit, indicator: str) -> Table:
                     _step(fit, design, term),
                     _consequence(fit, design, predictor.role, term, float(draws[:, k].mean())),
                     str(term.prior),
-                    *_reasons(design, predictor.role, term),
+                    *_reasons(fit, design, predictor.role, term),
                 )
             )
     return Table(
@@ -136,6 +136,8 @@ def coefficients(fit: Fit, indicator: str) -> Table:
 def _term_words(fit: Fit, term: Term) -> str:
     if term.kind == "season":
         return f"season ({term.name})"
+    if term.kind == "hidden":
+        return f"{fit.twin.graph.label(term.name)} (hidden)"
     unit = fit.twin.unit.replace("_", " ")
     if term.kind == "between":
         return f"{term.name.removeprefix('between: ')}: difference between {unit}s"
@@ -150,6 +152,8 @@ def _step(fit: Fit, design: Design, term: Term) -> str:
         return "the height of the yearly wave"
     if term.kind == "trend":
         return f"{cell(design.reference.trend[1])} periods"
+    if term.kind == "hidden":
+        return "1 sd of what is hidden"
     if term.category:
         return "yes instead of no"
     if len(term.factors) > 1:
@@ -203,7 +207,7 @@ def _own_lag(design: Design, term: Term) -> bool:
     return all(design.child in factor.names() for factor in term.factors)
 
 
-def _reasons(design: Design, role: str, term: Term) -> tuple[str, str]:
+def _reasons(fit: Fit, design: Design, role: str, term: Term) -> tuple[str, str]:
     one = design.equation.indicator
     declared = one.causes if role == "mean" else (one.zeros.causes if one.zeros else {})
     if term.kind == "cause":
@@ -214,6 +218,8 @@ def _reasons(design: Design, role: str, term: Term) -> tuple[str, str]:
         return "lasting differences are kept apart from changes (Mundlak 1978)", ""
     if term.kind == "initial":
         return "what came before the panel (Wooldridge 2005)", ""
+    if term.kind == "hidden":
+        return fit.twin.hidden_causes[term.name].because, ""
     return "", ""
 
 

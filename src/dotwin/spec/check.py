@@ -10,6 +10,7 @@ from contextlib import suppress
 from dotwin.errors import ExpressionError, Problem, nearest
 from dotwin.spec.declarations import problems_of_declaration
 from dotwin.spec.expressions import FUNCTIONS, Start, parse
+from dotwin.spec.hidden import problems_of_hidden_causes
 from dotwin.spec.interventions import Intervention
 from dotwin.spec.readings import (
     Place,
@@ -53,7 +54,7 @@ def problems_of_twin(twin: Twin) -> list[Problem]:
     for reading in readings_of(twin):
         found += problems_of_reading(twin, reading)
     found += _cycles(twin)
-    found += _hidden_causes(twin)
+    found += problems_of_hidden_causes(twin)
     for name, scenario in twin.scenarios.items():
         found += [
             problem.under(("scenarios", name)) for problem in problems_of_scenario(twin, scenario)
@@ -162,32 +163,6 @@ def _way_back(name: str, parents: Parents) -> list[str] | None:
                     reached.append(cause)
         frontier = reached
     return None
-
-
-def _hidden_causes(twin: Twin) -> Iterator[Problem]:
-    levels = (*twin.panel.all_levels, *(("period",) if twin.panel.period is not None else ()))
-    for name, hidden in twin.hidden_causes.items():
-        path = ("hidden_causes", name)
-        if len(set(hidden.affects)) < 2:
-            yield Problem.at(
-                (*path, "affects"), "a hidden cause affects at least two indicators, each once."
-            )
-        for position, affected in enumerate(hidden.affects):
-            place = (*path, "affects", position)
-            if affected not in twin.indicators:
-                hint = nearest(affected, twin.indicators)
-                yield Problem.at(place, f"there is no indicator '{affected}'. {hint}")
-            elif twin.indicators[affected].family is None and not twin.indicators[affected].causes:
-                kind = "is given" if twin.indicators[affected].is_given else "equals others"
-                yield Problem.at(
-                    place,
-                    f"'{affected}' {kind}, so nothing hidden can act on it; give it a family.",
-                )
-        if hidden.level not in levels:
-            yield Problem.at(
-                (*path, "level"),
-                f"there is no level '{hidden.level}'. {nearest(hidden.level, levels)}",
-            )
 
 
 def problems_of_scenario(twin: Twin, scenario: Scenario) -> list[Problem]:

@@ -10,7 +10,7 @@ from dotwin.spec.prior import Prior
 from dotwin.spec.support import Support, support_of
 from dotwin.spec.twin import Cause, Indicator, Twin
 
-__all__ = ["DISPERSION", "LINKS", "problems_of_declaration"]
+__all__ = ["DISPERSION", "LINKS", "is_positive", "problems_of_declaration"]
 
 _TRIALS = ("binomial", "beta_binomial")
 _COUNTS = ("poisson", "negative_binomial", *_TRIALS)
@@ -360,7 +360,7 @@ def _named_priors(
         elif name not in (*free, *scales):
             hint = nearest(name, (*free, *scales))
             yield (*path, name), f"there is no parameter '{name}' here. {hint}"
-        elif name in scales and not _is_positive(prior):
+        elif name in scales and not is_positive(prior):
             yield (
                 (*path, name),
                 f"'{prior}' allows values below 0, and {name} is a spread; write half_normal(0.5) "
@@ -368,7 +368,8 @@ def _named_priors(
             )
 
 
-def _is_positive(prior: Prior) -> bool:
+def is_positive(prior: Prior) -> bool:
+    """Whether a prior leaves no room for values below 0."""
     if prior.distribution == "uniform":
         return prior.arguments[0] >= 0
     return prior.distribution in _POSITIVE_PRIORS

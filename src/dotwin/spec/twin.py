@@ -19,6 +19,7 @@ from dotwin.spec.indicator import (
     Season,
     Zeros,
 )
+from dotwin.spec.prior import Prior
 from dotwin.spec.scenario import Scenario
 from dotwin.spec.value import FrozenDict, Number, Value, Whole, frozen, shortest
 
@@ -94,9 +95,16 @@ class HiddenCause(Value):
     Parameters
     ----------
     affects : tuple of str
-        Two or more indicators with a family.
+        Two or more indicators with a family. Where it is fitted, its sign is such that more of it
+        means more of the first.
     level : str
         Where it differs: a level, the unit, or 'period'.
+    over : {'constant', 'period'}, optional
+        Fits it as a latent factor of standard deviation 1, jointly with what it affects: one value
+        for each group of its level, or one for each group and period. Without it the hidden cause
+        is declared only: it counts in every verdict on identification and is left out of the fit.
+    loadings : dict of str to Prior
+        By affected indicator: the prior of what one sd of it adds to the linear predictor.
     because : str
         Why it is believed.
     label : str
@@ -105,8 +113,15 @@ class HiddenCause(Value):
 
     affects: tuple[str, ...]
     level: str
+    over: Literal["constant", "period"] | None = None
+    loadings: Annotated[Mapping[str, Prior], frozen] = FrozenDict()
     because: str = ""
     label: str = ""
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it is a latent factor of the fit, not a declaration only."""
+        return self.over is not None
 
 
 class Threshold(Value):

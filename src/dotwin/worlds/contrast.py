@@ -16,6 +16,7 @@ from dotwin.worlds.identified import identification_of
 from dotwin.worlds.licence import (
     MONOTONE_COUPLING,
     NO_HIDDEN_CAUSES,
+    PRIOR,
     Licence,
     licence_of,
     refuse,
@@ -386,6 +387,7 @@ def contrast(
         ``no hidden causes``: compare although the declared graph does not license it.
         ``monotone coupling``: compare although an arrow is cut around which the same indicator acts
         on the outcome, so that the answer holds two worlds' values of one unit at once.
+        ``prior``: compare although the prior of a hidden cause's loadings decides.
     replicates : int
         How many noises are averaged, an even number.
 
@@ -403,7 +405,7 @@ def contrast(
     if replicates < 2 or replicates % 2:
         raise SpecificationError(f"replicates={replicates}: an even number, 2 or more.")
     assumed = frozenset([assume] if isinstance(assume, str) else assume)
-    known = (NO_HIDDEN_CAUSES, MONOTONE_COUPLING)
+    known = (NO_HIDDEN_CAUSES, MONOTONE_COUPLING, PRIOR)
     if unknown := sorted(assumed - set(known)):
         shown = " and ".join(f"'{one}'" for one in known)
         raise SpecificationError(f"assume='{unknown[0]}': a contrast knows {shown}.")

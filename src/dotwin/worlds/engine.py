@@ -78,7 +78,7 @@ class Engine:
         Posterior draws of missing facts.
     hidden : callable, optional
         ``hidden(indicator, ordinal)`` is added to the indicator's linear predictor: what hidden
-        causes do in a simulated panel.
+        causes that are declared only do in a simulated panel.
     expected : frozenset of str
         Indicators whose expectation given their causes is kept beside their value. Averages of
         it are those of the value with less noise.

@@ -135,7 +135,8 @@ def _around_cuts(
         return failed
     if (crossed := _crossing(one, other, outcome, graph)) is not None:
         return IdentificationVerdict("not licensed", crossed, coupling=True)
-    return verdicts[0]
+    # What rests on the form of a hidden cause anywhere, does so on the whole.
+    return next((verdict for verdict in verdicts if verdict.basis == "form"), verdicts[0])
 
 
 def _crossing(one: Program, other: Program, outcome: str, graph: TwinGraph) -> str | None:

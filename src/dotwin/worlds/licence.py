@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dotwin.errors import LicenceError
+from dotwin.graph.factors import Basis
 from dotwin.worlds.identified import differing, differing_cuts, identification_of
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MONOTONE_COUPLING",
     "NO_HIDDEN_CAUSES",
+    "PRIOR",
     "SAME_MECHANISMS",
     "Licence",
     "Verdict",
@@ -30,6 +32,8 @@ __all__ = [
 NO_HIDDEN_CAUSES = "no hidden causes"
 #: What to assume where an answer holds two worlds' values of one unit at once.
 MONOTONE_COUPLING = "monotone coupling"
+#: What to assume where the prior of a hidden cause's loadings decides.
+PRIOR = "prior"
 
 #: What to assume where a mechanism may differ in a new place and is not recorded there.
 SAME_MECHANISMS = "same mechanisms"
@@ -47,11 +51,15 @@ class Verdict:
     sentence : str
     assumption : str
         What was assumed, or would have to be, for an answer that is not licensed.
+    basis : {'graph', 'form', 'prior', ''}
+        Of identification where hidden causes are fitted: the graph alone, the form of what is
+        fitted, or its prior.
     """
 
     status: Status
     sentence: str
     assumption: str = ""
+    basis: Basis = ""
 
     def __str__(self) -> str:
         return f"{self.status}. {self.sentence}"
@@ -92,6 +100,8 @@ class Licence:
             return "effect if the two worlds' noise is monotonely coupled"
         if self.identified.assumption == SAME_MECHANISMS:
             return "effect if no mechanism differs in the new place"
+        if self.identified.assumption == PRIOR:
+            return "effect as far as the prior of a hidden cause is right"
         return "association under the declared graph, not an effect"
 
     def __str__(self) -> str:
@@ -157,13 +167,19 @@ def _identified(
     setting = f" Both scenarios change {', '.join(both)} alike." if both else ""
     if not failed:
         reasons = list(dict.fromkeys(verdict.reason for verdict in found.values()))
-        if len(reasons) > 1:
+        fitted = [verdict.reason for verdict in found.values() if verdict.basis]
+        if fitted:
+            # What is fitted to close a path is never passed over.
+            reasons = list(dict.fromkeys(fitted))
+        elif len(reasons) > 1:
             labels = futures.twin.label
             reasons = [
                 f"on the declared graph, nothing unrecorded moves both "
                 f"{' or '.join(map(labels, changed))} and any of {', '.join(map(labels, found))}"
             ]
-        return Verdict("yes", " ".join(map(_sentence, reasons)) + setting)
+        bases = {verdict.basis for verdict in found.values()}
+        least: Basis = "form" if "form" in bases else "graph" if "graph" in bases else ""
+        return Verdict("yes", " ".join(map(_sentence, reasons)) + setting, basis=least)
     # Outcomes that fail for one reason are named together.
     by_reason: dict[str, list[str]] = {}
     for y, verdict in failed.items():
@@ -172,12 +188,18 @@ def _identified(
     if all(verdict.coupling for verdict in failed.values()):
         status: Status = "assumed" if MONOTONE_COUPLING in assume else "no"
         return Verdict(status, f"Coupling: monotone. {_sentence(text)}", MONOTONE_COUPLING)
+    by_prior = all(verdict.basis == "prior" for verdict in failed.values())
+    if by_prior and PRIOR in assume:
+        said = f"By the prior of what is hidden, not by the data. {_sentence(text)}"
+        return Verdict("assumed", said + setting, PRIOR, "prior")
     if NO_HIDDEN_CAUSES in assume:
         return Verdict(
             "assumed",
             f"Association under the declared graph, not an effect. {_sentence(text)}",
             NO_HIDDEN_CAUSES,
         )
+    if by_prior:
+        return Verdict("no", _sentence(text), PRIOR, "prior")
     return Verdict("no", _sentence(text), NO_HIDDEN_CAUSES)
 
 
@@ -236,10 +258,14 @@ def refuse(licence: Licence, outcomes: tuple[str, ...]) -> None:
     if licence.identified.status != "no":
         return
     assumption = licence.identified.assumption
+    association = (
+        f"assume='{NO_HIDDEN_CAUSES}' to see it as an association under the declared graph"
+    )
     as_what = {
         NO_HIDDEN_CAUSES: "So the difference between the scenarios is no effect. Say "
-        f"assume='{NO_HIDDEN_CAUSES}' to see it as an association under the declared graph",
+        f"{association}",
         MONOTONE_COUPLING: f"Say assume='{MONOTONE_COUPLING}' to see it under that coupling",
+        PRIOR: f"Say assume='{PRIOR}' to let the prior of its loadings decide, or {association}",
     }[assumption]
     raise LicenceError(
         f"{licence.identified.sentence} {as_what}"

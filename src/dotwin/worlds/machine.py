@@ -89,6 +89,7 @@ def align(design: Design, members: Membership, fitted: Panel, panel: Panel) -> M
         The panel from which the world starts; other units' constants come from it.
     """
     levels = {x for p in design.equation.predictors for x in (*p.levels, *p.slope_levels)}
+    levels |= {one.level for one in design.equation.factors} - {"period"}
     codes: dict[str, NDArray[np.intp]] = {}
     unseen: dict[str, tuple[str, ...]] = {}
     for level in sorted(levels):

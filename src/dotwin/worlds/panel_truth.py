@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from dotwin.mechanisms.design import Design
     from dotwin.mechanisms.parameters import Parameter
+    from dotwin.spec.twin import HiddenCause, Twin
 
 __all__ = [
     "LOADING",
@@ -63,14 +64,16 @@ def draw_parameters(
     past: Past,
 ) -> Drawn:
     """Draw every parameter that is not fixed from its prior."""
+    from dotwin.mechanisms.factors import factors_of
     from dotwin.mechanisms.parameters import draw_prior, parameters
 
     listed = {
         n: parameters(d.equation, d.reference, d.group_names, d.period_names)
         for n, d in designs.items()
     }
-    known = {one.name: one for several in listed.values() for one in several}
-    accepted = {*known, *(f"{name}.loading" for name in frame.twin.hidden_causes)}
+    factors = factors_of(designs.values())
+    known = {one.name: one for several in listed.values() for one in several} | factors
+    accepted = {*known, *(f"{name}.loading" for name in _declared_only(frame.twin))}
     problems = []
     for name, value in fixed.items():
         if name not in accepted:
@@ -97,7 +100,13 @@ def draw_parameters(
         run_in = draw_prior(several, 1, sub_seed(seed, f"run-in of {child}"), kept)
         truth |= own
         before |= _without_past(designs[child], several, run_in)
-    return Drawn(listed, truth, before)
+    hidden = list(factors.values())
+    values = draw_prior(hidden, 1, sub_seed(seed, "hidden causes"), fixed)
+    return Drawn({**listed, "hidden causes": hidden}, truth | values, before | values)
+
+
+def _declared_only(twin: Twin) -> dict[str, HiddenCause]:
+    return {name: one for name, one in twin.hidden_causes.items() if not one.is_fitted}
 
 
 def _without_past(
@@ -119,7 +128,7 @@ def _without_past(
 
 @dataclass(frozen=True, eq=False)
 class Hidden:
-    """Hidden causes: their values by unit or by period, and what they add to whom."""
+    """Hidden causes that are declared only: their values, and what they add to whom."""
 
     by_unit: dict[str, tuple[str, NDArray[np.float64], list[str]]]
     by_period: dict[str, tuple[dict[int, float], list[str]]]
@@ -145,13 +154,13 @@ class Hidden:
 def draw_hidden(
     frame: Frame, designs: Mapping[str, Design], fixed: Mapping[str, Any], seed: int
 ) -> Hidden:
-    """Draw every hidden cause: traits of groups, or shocks of periods."""
+    """Draw every hidden cause that is declared only: traits of groups, or shocks of periods."""
     twin, members = frame.twin, frame.members
     by_unit: dict[str, tuple[str, NDArray[np.float64], list[str]]] = {}
     by_period: dict[str, tuple[dict[int, float], list[str]]] = {}
     loading, codes = {}, {}
     one_draw = np.zeros(1, dtype=np.int64)
-    for name, hidden in twin.hidden_causes.items():
+    for name, hidden in _declared_only(twin).items():
         loading[name] = float(fixed.get(f"{name}.loading", LOADING))
         address = f"hidden cause {name}"
         if hidden.level == "period":
@@ -169,7 +178,7 @@ def draw_hidden(
             by_unit[name] = (hidden.level, drawn, list(grouping.names))
             codes[name] = grouping.codes
     scale = {child: design.reference.multiplier for child, design in designs.items()}
-    affects = {name: hidden.affects for name, hidden in twin.hidden_causes.items()}
+    affects = {name: hidden.affects for name, hidden in _declared_only(twin).items()}
     return Hidden(by_unit, by_period, loading, scale, affects, codes)
 
 

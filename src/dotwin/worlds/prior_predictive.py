@@ -171,6 +171,7 @@ def prior_predictive(twin: Twin, panel: Panel, *, draws: int = 100, seed: int) -
     """
     from dotwin.mechanisms.design import build_design
     from dotwin.mechanisms.equation import structure_of
+    from dotwin.mechanisms.factors import factors_of
     from dotwin.mechanisms.parameters import draw_prior, parameters
 
     structure = structure_of(twin, panel)
@@ -181,6 +182,8 @@ def prior_predictive(twin: Twin, panel: Panel, *, draws: int = 100, seed: int) -
             design.equation, design.reference, design.group_names, design.period_names
         )
         drawn |= draw_prior(listed, draws, seed + 7919 * k)
+    factors = list(factors_of(designs.values()).values())
+    drawn |= draw_prior(factors, draws, seed + 7919 * len(designs))
     start = _start(twin, panel)
     machine = Machine(
         {n: align(d, start.members, panel, panel) for n, d in designs.items()},

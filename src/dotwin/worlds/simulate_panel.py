@@ -49,8 +49,10 @@ def simulate_panel(
     plausible range.
 
     A hidden cause is a standard normal trait of its level's groups (or a shock of each period).
-    One sd of it adds 0.5 to the linear predictor of each indicator that it affects (0.5 reference
-    sds where the link is the identity), so the panel is confounded as the twin declares.
+    Where it is declared only, one sd of it adds 0.5 to the linear predictor of each indicator that
+    it affects (0.5 reference sds where the link is the identity), so the panel is confounded as
+    the twin declares. Where it is fitted, its loadings are coefficients of what it affects, and
+    its values are parameters under its own name.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ def simulate_panel(
     seed : int
     parameters : dict or Dataset, optional
         Parameters to fix, by their posterior name; the rest are drawn from their priors.
-        ``<hidden cause>.loading`` changes what a hidden cause adds.
+        ``<hidden cause>.loading`` changes what a hidden cause adds that is declared only.
     past : {'truth', 'prior'}
         Which coefficients and spreads the run-in has: those of ``truth``, so that the panel begins
         settled, or others drawn from the priors. A fit takes first values as given. By 'prior'

@@ -19,6 +19,7 @@ from dotwin.mechanisms.memory import room
 from dotwin.mechanisms.response import Response, respond
 from dotwin.spec.expressions import evaluate
 from dotwin.worlds.changing import Changing, Tally
+from dotwin.worlds.hidden import HiddenCauses
 from dotwin.worlds.machine import Machine, Mechanism, shock
 from dotwin.worlds.noise import normal_noise, tail_noise, uniform
 from dotwin.worlds.world import World, WorldEnvironment
@@ -96,6 +97,9 @@ class Unfolding:
         self.tables: dict[str, Mapping[str, Any]] = {}
         self.fixed: dict[str, Any] = {}
         self.shocks: dict[tuple[str, int], Any] = {}
+        self.hidden = HiddenCauses(
+            machine, engine.start.members, engine.known_periods, self.noise, engine.seed
+        )
 
     # ── noise ──────────────────────────────────────────────────────────────────────────────────
 
@@ -124,8 +128,10 @@ class Unfolding:
                     self.normal,
                 )
             found[predictor.prefix] = self.shocks[key]
+        main = mechanism.equation.main.prefix
+        if mechanism.equation.factors:
+            found[main] = found[main] + self.hidden.part(mechanism, ordinal)
         if self.engine.hidden is not None:
-            main = mechanism.equation.main.prefix
             found[main] = found[main] + self.engine.hidden(mechanism.equation.child, ordinal)
         return found
 

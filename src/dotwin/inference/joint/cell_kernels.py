@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 
 _REAL, _POSITIVE = int(CellKind.REAL), int(CellKind.POSITIVE)
 _SHARE, _COUNT = int(CellKind.SHARE), int(CellKind.COUNT)
+_FACTOR = int(CellKind.FACTOR)
 
 #: Up to this count every possible value is weighed; a slice is as good where there are more.
 _LISTED = 32
@@ -120,6 +121,8 @@ def put(c: int, s: float, cells: CellParts, state: ChainState) -> None:
     store = state.store
     state.place[c] = s
     store[cells.value[c]] = x * cells.scale[c]
+    if cells.kind[c] == _FACTOR:
+        return
     store[cells.outcome[c]] = s if cells.log_outcome[c] else x
     if cells.log_y[c] >= 0:
         store[cells.log_y[c]] = math.log(x)

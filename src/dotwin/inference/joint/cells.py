@@ -14,7 +14,7 @@ from dotwin.inference.nuts.parts import FamilyCode
 from dotwin.mechanisms.design import Design
 from dotwin.mechanisms.imputation import Imputation
 
-__all__ = ["gather_cells"]
+__all__ = ["gather_cells", "row_positions"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -29,16 +29,22 @@ _KINDS = {
 
 
 def gather_cells(
-    imputation: Imputation,
+    imputation: Imputation | None,
+    factors: Mapping[str, int],
+    values: Mapping[str, int],
     designs: Sequence[Design],
     layouts: Sequence[Layout],
     rows: Sequence[Rows],
 ) -> tuple[CellParts, Mapping[str, slice], Floats, Floats]:
-    """Gather the unknown values of all indicators.
+    """Gather the unknown values of all indicators and hidden causes.
 
     Parameters
     ----------
-    imputation : Imputation
+    imputation : Imputation or None
+    factors : dict of str to int
+        How many values each hidden cause has.
+    values : dict of str to int
+        Where the store holds them.
     designs : sequence of Design
     layouts : sequence of Layout
     rows : sequence of Rows
@@ -48,7 +54,7 @@ def gather_cells(
     CellParts
         Without their reads.
     dict of str to slice
-        The cells of each indicator.
+        The cells of each indicator and hidden cause.
     array, dims (cell,)
         Where they start on the scale on which they are drawn.
     array, dims (cell,)
@@ -60,7 +66,7 @@ def gather_cells(
     widths: list[Floats] = []
     at = 0
     numbers = {design.child: m for m, design in enumerate(designs)}
-    for k, (name, cells) in enumerate(imputation.cells.items()):
+    for k, (name, cells) in enumerate(imputation.cells.items() if imputation else ()):
         m = numbers[name]
         one = designs[m].equation.indicator
         unit, period = np.nonzero(cells)
@@ -74,8 +80,33 @@ def gather_cells(
         response = layouts[m].parts.response
         places.append(_start(kind, response.y[own], logged))
         widths.append(np.full(own.size, _width(kind, response.y)))
+    for name, size in factors.items():
+        pieces.append(_hidden(values[name], size))
+        spans[name] = slice(at, at + size)
+        at += size
+        # Standard normal they are before anything is known; that is as far as they may spread.
+        places.append(np.zeros(size))
+        widths.append(np.ones(size))
     joined = CellParts(*(np.concatenate(columns) for columns in zip(*pieces, strict=True)))
     return joined, spans, np.concatenate(places), np.concatenate(widths)
+
+
+def _hidden(first: int, size: int) -> CellParts:
+    """Return the values of a hidden cause, which are no row's outcome."""
+    nowhere = np.full(size, -1, dtype=np.int64)
+    return CellParts(
+        kind=np.full(size, int(CellKind.FACTOR), dtype=np.int64),
+        high=np.full(size, np.inf),
+        scale=np.ones(size),
+        row=nowhere,
+        log_outcome=np.zeros(size, dtype=bool),
+        value=first + np.arange(size, dtype=np.int64),
+        outcome=nowhere,
+        log_y=nowhere,
+        log_rest=nowhere,
+        distinct=nowhere,
+        reads=np.zeros(0, dtype=np.int64),
+    )
 
 
 def row_positions(

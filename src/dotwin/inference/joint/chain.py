@@ -66,6 +66,7 @@ class Chain:
         self._out = np.zeros((len(groups), len(STATISTICS)))
         #: What the mechanisms' log densities leave out of the counts as they are.
         self._left_out = 0.0
+        self._begun = False
         self._counts = bool((tables.cells.kind == CellKind.COUNT).any())
         self.kept = [np.empty((settings.draws, point.size)) for point in self.points]
         self.values = np.empty((settings.draws, tables.place.size))
@@ -115,7 +116,12 @@ class Chain:
                 yield tune + draw * self._sweeps
 
     def _sweep(self, phase: int, tuned: int) -> Floats:
-        """Move the blocks, then the counts; return what the moves say."""
+        """Move along ridges, then the blocks, then the counts; return what the moves say."""
+        # Before the first sweep the state is that of no point yet. Where there are hidden causes,
+        # all mechanisms are in one block.
+        for ridge in self._tables.ridges if self._begun else ():
+            ridge.move(self._compiled.ridge, self._rng, self.points[0], self.blocks[0])
+        self._begun = True
         for block, parts, point, adaptation, out in zip(
             self.blocks, self._lists, self.points, self._adaptations, self._out, strict=True
         ):

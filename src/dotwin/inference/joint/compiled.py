@@ -23,11 +23,14 @@ class Kernels(NamedTuple):
         Moves a block: parameters and continuous unknown values.
     sweep : compiled function
         Draws every unknown count.
+    ridge : compiled function
+        Moves a hidden cause with its loadings.
     """
 
     listed: Any
     transition: Any
     sweep: Any
+    ridge: Any
 
 
 @cache
@@ -36,9 +39,15 @@ def kernels() -> Kernels:
     from dotwin.inference.joint.cell_kernels import build_count_sweep
     from dotwin.inference.joint.density_kernels import build_parts_list
     from dotwin.inference.joint.hamiltonian import build_transition
+    from dotwin.inference.joint.ridge_kernels import build_ridge_move
 
     version = _version()
-    return Kernels(build_parts_list(version), build_transition(version), build_count_sweep(version))
+    return Kernels(
+        build_parts_list(version),
+        build_transition(version),
+        build_count_sweep(version),
+        build_ridge_move(version),
+    )
 
 
 def _version() -> int:

@@ -31,6 +31,8 @@ Integers = NDArray[np.int64]
 
 _INVERSE_SQUARE, _TWO_MORE = int(Natural.INVERSE_SQUARE), int(Natural.TWO_MORE)
 _POSITIVE, _SHARE = int(CellKind.POSITIVE), int(CellKind.SHARE)
+_FACTOR = int(CellKind.FACTOR)
+_HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 class Block(NamedTuple):
@@ -85,6 +87,10 @@ def _place_cells(point: Floats, block: Block) -> bool:
         put(c, s, cells, state)
     for k in range(block.cell.size):
         c = block.cell[k]
+        if cells.kind[c] == _FACTOR:
+            for r in range(cells.reads[c], cells.reads[c + 1]):
+                state.store[reads.column[r]] = reads.multiplier[r] * point[at + k]
+            continue
         for r in range(cells.reads[c], cells.reads[c + 1]):
             entry, slope = column(
                 state.store,
@@ -114,6 +120,13 @@ def _cell_slopes(point: Floats, block: Block, gradient: Floats) -> float:
     for k in range(block.cell.size):
         c, s = block.cell[k], point[at + k]
         kind, own = cells.kind[c], cells.row[c]
+        if kind == _FACTOR:
+            by_value = 0.0
+            for r in range(cells.reads[c], cells.reads[c + 1]):
+                by_value += state.slope[reads.row[r]] * state.coefficient[r] * reads.multiplier[r]
+            gradient[at + k] = by_value - s
+            result -= 0.5 * s * s + _HALF_LOG_TWO_PI
+            continue
         x = value_at(kind, s)
         mechanism = rows.mechanism[own]
         slope = outcome_slope(

@@ -1,4 +1,4 @@
-"""The engine of joined mechanisms: parameters and missing values in turn."""
+"""The engine of joined mechanisms: parameters and the unknown values that they share."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ _SWEEPS = 5
 
 @dataclass(frozen=True)
 class JointEngine:
-    """Gibbs sampling of mechanisms that missing causes join, without compiling a model.
+    """Sampling of mechanisms that missing or hidden causes join, without compiling a model.
 
-    Missing numbers are parameters like any other: the No-U-turn sampler moves them together with
-    those of all mechanisms. Missing counts have no gradient: a sweep moves the parameters given
-    the counts and then draws every count given all else. Each of these steps leaves the joint
-    posterior as it is, and so does a sweep (Geman and Geman 1984, doi 10.1109/TPAMI.1984.4767596).
+    Missing numbers and hidden causes are parameters like any other: the No-U-turn sampler moves
+    them together with those of all mechanisms. Missing counts have no gradient: a sweep moves the
+    parameters given the counts and then draws every count given all else. Each of these steps
+    leaves the joint posterior as it is, and so does a sweep (Geman and Geman 1984, doi
+    10.1109/TPAMI.1984.4767596).
 
     Parameters
     ----------
@@ -55,9 +56,9 @@ class JointEngine:
 
     def accepts(self, component: Component) -> bool:
         """Whether it knows all that the component needs."""
-        if component.imputation is None:
+        if component.imputation is None and not component.factors:
             return False
-        names = set(component.imputation.cells)
+        names = set(component.imputation.cells) if component.imputation is not None else set()
         return all(
             is_known(design)
             and all(can_be_read(e, names) for e in design.equation.expressions.values())
@@ -68,7 +69,7 @@ class JointEngine:
         """Say in words what of a component it does not know, or None where it knows all."""
         if self.accepts(component):
             return None
-        return "it holds no missing causes that compiled readings know"
+        return "it shares no unknown that compiled readings know"
 
     def sample(self, component: Component, settings: Settings, progress: Progress) -> Draws:
         """Draw from the posterior.
@@ -106,7 +107,7 @@ class JointEngine:
             chains = list(pool.map(one, range(settings.chains)))
         progress(1.0, "done")
         return Draws(
-            posterior=_posterior(tables, chains),
+            posterior=_posterior(component, tables, chains),
             statistics=statistics_of(chains),
             engine=self.name,
             seconds=time.perf_counter() - began,
@@ -119,7 +120,8 @@ def _sweeps_per_draw(component: Component) -> int:
     Parameters and missing counts are drawn by turns, so that neighbouring sweeps are the more alike
     the more of what informs the parameters is itself unknown.
     """
-    assert component.imputation is not None
+    if component.imputation is None:
+        return 1
     missing = component.imputation.cells
     shares = [
         missing[d.child].sum() / d.rows
@@ -129,11 +131,15 @@ def _sweeps_per_draw(component: Component) -> int:
     return 1 + math.ceil(_SWEEPS * max(shares, default=0.0))
 
 
-def _posterior(tables: Tables, chains: list[Chain]) -> dict[str, Floats]:
+def _posterior(component: Component, tables: Tables, chains: list[Chain]) -> dict[str, Floats]:
     found: dict[str, Floats] = {}
     for m, one in enumerate(tables.mechanisms):
         found |= one.layout.constrain(np.stack([chain.of_mechanism(m) for chain in chains]))
     values = np.stack([chain.values for chain in chains])
     for name, span in tables.spans.items():
-        found[f"{name}.missing"] = values[:, :, span]
+        factor = component.factors.get(name)
+        if factor is None:
+            found[f"{name}.missing"] = values[:, :, span]
+        else:
+            found[name] = values[:, :, span].reshape(*values.shape[:2], *factor.shape)
     return found

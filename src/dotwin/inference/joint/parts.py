@@ -16,18 +16,19 @@ Bools = NDArray[np.bool_]
 
 
 class CellKind(IntEnum):
-    """Scales on which unknown values are drawn."""
+    """Scales on which unknown values are drawn; a hidden cause is drawn as it is."""
 
     REAL = 0
     POSITIVE = 1
     SHARE = 2
     COUNT = 3
+    FACTOR = 4
 
 
 class CellParts(NamedTuple):
-    """Unknown values, each an outcome of one row and a cause of others.
+    """Unknown values, each an outcome of one row and a cause of others, or of hidden causes.
 
-    A hidden cause would be one more kind: its own density that of its prior instead of a row's.
+    Hidden causes are no row's outcome: their own density is that of their prior.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ class CellParts(NamedTuple):
     scale : array, dims (cell,)
         What turns an outcome of the family into a recorded value.
     row : int array, dims (cell,)
-        The row whose outcome it is.
+        The row whose outcome it is, or -1.
     log_outcome : bool array, dims (cell,)
         Whether its mechanism reads the outcome's log.
     value, outcome, log_y, log_rest, distinct : int array, dims (cell,)
@@ -78,6 +79,8 @@ class ReadParts(NamedTuple):
         The column's operations.
     shift : array, dims (read,)
         The unit's mean, taken off.
+    multiplier : array, dims (read,)
+        What a hidden cause's value is multiplied by.
     operation, source : int array, dims (operation,)
         `dotwin.inference.joint.programs.Operation`, and where an array begins in the store.
     argument : array, dims (operation,)
@@ -93,6 +96,7 @@ class ReadParts(NamedTuple):
     first: Integers
     last: Integers
     shift: Floats
+    multiplier: Floats
     operation: Integers
     source: Integers
     argument: Floats

@@ -17,6 +17,7 @@ from dotwin.inference.nuts.parts import PredictorParts
 from dotwin.mechanisms.columns import constant_key, natural_scale
 from dotwin.mechanisms.design import Design, PredictorDesign
 from dotwin.mechanisms.equation import Term
+from dotwin.mechanisms.factors import factor_terms
 from dotwin.mechanisms.imputation import Imputation
 
 __all__ = ["gather_reads", "unknown_terms", "write_programs"]
@@ -34,7 +35,8 @@ def unknown_terms(design: Design, names: set[str]) -> dict[str, frozenset[int]]:
         arrays.predictor.prefix: frozenset(
             k
             for k, term in enumerate(arrays.predictor.terms)
-            if not term.is_unit_constant and any(f.names() & names for f in term.factors)
+            if term.kind == "hidden"
+            or (not term.is_unit_constant and any(f.names() & names for f in term.factors))
         )
         for arrays in design.predictors
     }
@@ -49,6 +51,8 @@ def write_programs(programs: Programs, designs: Sequence[Design], names: set[str
             prefix = arrays.predictor.prefix
             for k in sorted(unknown[prefix]):
                 term = arrays.predictor.terms[k]
+                if term.kind == "hidden":
+                    continue
                 multiplier = 1.0 if term.natural else design.reference.multiplier
                 spans[prefix, k] = programs.add(term, design.reference, multiplier)
     return spans
@@ -66,6 +70,7 @@ class _Reads:
     first: Integers
     last: Integers
     shift: Floats
+    multiplier: Floats
     mechanism: Integers
     element: Integers
     effects: Integers
@@ -75,25 +80,25 @@ class _Reads:
 
 
 def gather_reads(
-    imputation: Imputation,
+    imputation: Imputation | None,
     designs: Sequence[Design],
     layouts: Sequence[Layout],
     rows: Sequence[Rows],
     cells: Mapping[str, slice],
-    programs: Programs,
+    programs: Programs | None,
     spans: Spans,
 ) -> tuple[ReadParts, MechanismParts, Integers]:
     """Gather what reads unknown values.
 
     Parameters
     ----------
-    imputation : Imputation
+    imputation : Imputation or None
     designs : sequence of Design
     layouts : sequence of Layout
     rows : sequence of Rows
     cells : dict of str to slice
-        The cells of each indicator.
-    programs : Programs
+        The cells of each indicator, and of each hidden cause.
+    programs : Programs or None
     spans : dict
         As `write_programs` returns them.
 
@@ -105,11 +110,15 @@ def gather_reads(
         The first read of each cell.
     """
     pieces = [
-        _of_predictor(m, design, arrays, layouts[m], rows[m], imputation, cells, spans)
-        for m, design in enumerate(designs)
-        for arrays in design.predictors
-        if arrays.predictor.role in ("mean", "zeros")
+        _of_factors(m, design, layouts[m], rows[m], cells) for m, design in enumerate(designs)
     ]
+    if imputation is not None:
+        pieces += [
+            _of_predictor(m, design, arrays, layouts[m], rows[m], imputation, cells, spans)
+            for m, design in enumerate(designs)
+            for arrays in design.predictors
+            if arrays.predictor.role in ("mean", "zeros")
+        ]
     found = _joined([piece for some in pieces for piece in some])
     # An entry may read a cell in several places; it is one read of it.
     _, once = np.unique(np.stack([found.cell, found.column]), axis=1, return_index=True)
@@ -167,11 +176,42 @@ def _of_predictor(
                     first=same(first),
                     last=same(last),
                     shift=shift[unit],
+                    multiplier=np.zeros(at.size),
                     mechanism=same(m),
                     element=same(element),
                     effects=_slopes(parts, j, at),
                 )
             )
+    return found
+
+
+def _of_factors(
+    m: int, design: Design, layout: Layout, rows: Rows, cells: Mapping[str, slice]
+) -> list[_Reads]:
+    """Say which rows of a mechanism read which values of hidden causes: all of them do."""
+    parts, n = layout.parts.main, rows.order.size
+    at = np.arange(n, dtype=np.int64)
+    nothing = np.zeros(n, dtype=np.int64)
+    found = []
+    for k, name in factor_terms(design.equation.main):
+        element = layout.places[f"{design.equation.main.prefix}.causes"].start + k
+        j = int(np.flatnonzero(parts.row_terms == element)[0])
+        found.append(
+            _Reads(
+                cell=cells[name].start + design.factors[name][rows.order].astype(np.int64),
+                row=rows.first + at,
+                of_zeros=np.zeros(n, dtype=bool),
+                column=rows.places["main"] + j * n + at,
+                place=nothing,
+                first=nothing,
+                last=nothing,
+                shift=np.zeros(n),
+                multiplier=np.full(n, design.reference.multiplier),
+                mechanism=nothing + m,
+                element=nothing + element,
+                effects=np.full((0, n), -1, dtype=np.int64),
+            )
+        )
     return found
 
 
@@ -195,7 +235,18 @@ def _slopes(parts: PredictorParts, j: int, at: Integers) -> Integers:
 def _joined(pieces: Sequence[_Reads]) -> _Reads:
     none = np.zeros(0, dtype=np.int64)
     empty = _Reads(
-        none, none, none.astype(bool), none, none, none, none, np.zeros(0), none, none, none[None]
+        cell=none,
+        row=none,
+        of_zeros=none.astype(bool),
+        column=none,
+        place=none,
+        first=none,
+        last=none,
+        shift=np.zeros(0),
+        multiplier=np.zeros(0),
+        mechanism=none,
+        element=none,
+        effects=none[None],
     )
     pieces = [empty, *pieces]
     levels = max(piece.effects.shape[0] for piece in pieces)
@@ -212,11 +263,8 @@ def _joined(pieces: Sequence[_Reads]) -> _Reads:
     return _Reads(**columns, effects=np.concatenate([padded(p.effects) for p in pieces], axis=1))
 
 
-def _read_parts(found: _Reads, programs: Programs) -> ReadParts:
-    argument = np.array(programs.arguments, dtype=float)
-    operation = np.array(programs.operations, dtype=np.int64)
-    array = np.where(operation == Operation.DATA, argument, 0.0).astype(np.int64)
-    lags = np.array(programs.lags, dtype=np.int64)
+def _read_parts(found: _Reads, programs: Programs | None) -> ReadParts:
+    operation, source, argument, deepest = _operations(programs)
     key = np.stack([found.cell, found.row])
     ends = np.append((key[:, 1:] != key[:, :-1]).any(axis=0), True)[: found.row.size]
     return ReadParts(
@@ -228,11 +276,22 @@ def _read_parts(found: _Reads, programs: Programs) -> ReadParts:
         first=found.first,
         last=found.last,
         shift=found.shift,
+        multiplier=found.multiplier,
         operation=operation,
-        source=array * programs.arrays[0].size - lags,
+        source=source,
         argument=argument,
-        deepest=programs.deepest,
+        deepest=deepest,
     )
+
+
+def _operations(programs: Programs | None) -> tuple[Integers, Integers, Floats, int]:
+    if programs is None:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0), 1
+    argument = np.array(programs.arguments, dtype=float)
+    operation = np.array(programs.operations, dtype=np.int64)
+    array = np.where(operation == Operation.DATA, argument, 0.0).astype(np.int64)
+    source = array * programs.arrays[0].size - np.array(programs.lags, dtype=np.int64)
+    return operation, source, argument, programs.deepest
 
 
 def _mechanism_parts(found: _Reads, rows: Sequence[Rows]) -> MechanismParts:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from dotwin.inference.joint.cells import gather_cells
 from dotwin.inference.joint.parts import CellParts, MechanismParts, ReadParts, RowParts
 from dotwin.inference.joint.programs import Programs
 from dotwin.inference.joint.reads import gather_reads, unknown_terms, write_programs
+from dotwin.inference.joint.ridges import Ridge, ridges_of
 from dotwin.inference.joint.rows import Store, gather_rows
 from dotwin.inference.nuts.layout import Layout, build_layout
 from dotwin.inference.nuts.parts import FamilyCode, Parts
@@ -76,7 +78,9 @@ class Tables:
     place, width : array, dims (cell,)
         Where the cells start, and the first widths of their slices.
     spans : dict of str to slice
-        The cells of each indicator.
+        The cells of each indicator and hidden cause.
+    ridges : list of Ridge
+        Of the hidden causes.
     """
 
     mechanisms: list[Mechanism]
@@ -88,6 +92,7 @@ class Tables:
     place: Floats
     width: Floats
     spans: Mapping[str, slice]
+    ridges: list[Ridge]
 
 
 def build_tables(component: Component) -> Tables:
@@ -96,42 +101,31 @@ def build_tables(component: Component) -> Tables:
     Parameters
     ----------
     component : Component
-        With missing values to impute.
+        With missing values to impute, or hidden causes.
 
     Returns
     -------
     Tables
     """
-    imputation = component.imputation
-    assert imputation is not None
-    designs = component.designs
-    by_name = {design.child: design for design in designs}
-    names = list(imputation.cells)
-    panel = imputation.panel
-    shape = (len(panel.units), len(panel.period_labels))
-    filled = {name: np.array(panel.data[name].values, dtype=float) for name in names}
-    for name in names:
-        design, cells = by_name[name], imputation.cells[name]
-        full = np.full(shape, np.nan)
-        full[design.unit, design.period] = design.y
-        filled[name][cells] = full[cells]
-    programs = Programs(
-        panel_environment(panel, filled),
-        {name: k for k, name in enumerate(names)},
-        [filled[name] for name in names],
-    )
+    imputation, designs = component.imputation, component.designs
+    names = list(imputation.cells) if imputation is not None else []
+    programs = _programs(imputation, designs)
     layouts = [build_layout(d, unknown=unknown_terms(d, set(names))) for d in designs]
     layouts = [
         _with_own_counts(layout, design, imputation)
         for layout, design in zip(layouts, designs, strict=True)
     ]
     # Programs come first: what they fold are arrays that lie at the beginning of the store.
-    spans = write_programs(programs, designs, set(names))
+    spans = write_programs(programs, designs, set(names)) if programs is not None else {}
     store = Store()
-    for array in programs.arrays:
+    for array in programs.arrays if programs is not None else ():
         store.add(array)
     row_parts, rows = gather_rows(designs, layouts, store)
-    cell_parts, spans_of, place, width = gather_cells(imputation, designs, layouts, rows)
+    sizes = {name: math.prod(one.shape) for name, one in component.factors.items()}
+    values = {name: store.add(np.zeros(size)) for name, size in sizes.items()}
+    cell_parts, spans_of, place, width = gather_cells(
+        imputation, sizes, values, designs, layouts, rows
+    )
     reads, of_mechanisms, starts = gather_reads(
         imputation, designs, layouts, rows, spans_of, programs, spans
     )
@@ -147,12 +141,33 @@ def build_tables(component: Component) -> Tables:
         place=place,
         width=width,
         spans=spans_of,
+        ridges=ridges_of(component, layouts, rows, spans_of),
     )
 
 
-def _with_own_counts(layout: Layout, design: Design, imputation: Imputation) -> Layout:
+def _programs(imputation: Imputation | None, designs: Sequence[Design]) -> Programs | None:
+    """Begin the programs of columns that read missing values, with the values as they start."""
+    if imputation is None:
+        return None
+    panel = imputation.panel
+    shape = (len(panel.units), len(panel.period_labels))
+    by_name = {design.child: design for design in designs}
+    filled = {name: np.array(panel.data[name].values, dtype=float) for name in imputation.cells}
+    for name, cells in imputation.cells.items():
+        design = by_name[name]
+        full = np.full(shape, np.nan)
+        full[design.unit, design.period] = design.y
+        filled[name][cells] = full[cells]
+    return Programs(
+        panel_environment(panel, filled),
+        {name: k for k, name in enumerate(filled)},
+        list(filled.values()),
+    )
+
+
+def _with_own_counts(layout: Layout, design: Design, imputation: Imputation | None) -> Layout:
     """Give each unknown count an entry of its own among a mechanism's distinct counts."""
-    cells = imputation.cells.get(design.child)
+    cells = imputation.cells.get(design.child) if imputation is not None else None
     response = layout.parts.response
     if cells is None or response.family != FamilyCode.NEGATIVE_BINOMIAL:
         return layout

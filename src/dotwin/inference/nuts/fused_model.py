@@ -40,6 +40,11 @@ def build_fused_model(component: Component) -> pm.Model:
             f"{component.name} has missing causes as parameters, which kernel='fused' does not "
             f"take into a PyMC model; write kernel='pymc'."
         )
+    if component.factors:
+        raise SpecificationError(
+            f"{component.name} shares hidden causes ({', '.join(component.factors)}), which "
+            f"kernel='fused' does not take into a PyMC model; write kernel='pymc'."
+        )
     unknown = [design.child for design in component.designs if not is_known(design)]
     if unknown:
         raise SpecificationError(
