@@ -25,7 +25,7 @@ _REACH = 14.0
 _CLIMB, _LONGEST = 60, 1.5
 #: How often a start that is too far out is moved.
 _NEARER = 3
-#: Squared step per slope before anything is known of the curvature.
+#: Squared step per slope at most, before anything is known of the curvature.
 _FRESH = 0.25
 #: A climb ends where a full step is expected to gain less than half of this.
 _FLAT = 2e-3
@@ -40,7 +40,7 @@ _SAME = 0.3
 #: Step of the differences that a first curvature is taken from.
 _FIRST_STEP = 0.15
 #: Spreads that differences find are held between these.
-_NARROWEST, _WIDEST = 1e-3, 4.0
+_NARROWEST, _WIDEST = 1e-4, 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ def _top(marginal: Marginal, best: Peak) -> Mode:
     found = False
     for _ in range(_POLISH):
         sds = np.sqrt(np.diag(covariance))
-        gradient = _slope(marginal, best, np.minimum(_STEP, 0.3 * sds))
+        gradient, _ = _slope(marginal, best, np.minimum(_STEP, 0.3 * sds))
         found = definite and bool((np.abs(gradient) * sds < _FOUND).all())
         if found or not definite:
             break
@@ -184,11 +184,10 @@ def _climb(marginal: Marginal, start: Floats, goal: Mode | None) -> Peak:
         here = marginal.peak(start, goal.peak)
     if not start.size or not here.found:
         return here
-    fresh = _FRESH * np.eye(start.size)
-    inverse, is_fresh = fresh, True
     steps = _steps(goal)
     middle = np.array([prior_middle(one.prior) for one in marginal.problem.hypers])
-    slope = _slope(marginal, here, steps)
+    slope, bends = _slope(marginal, here, steps)
+    inverse, is_fresh = _fresh(bends), True
     for _ in range(_CLIMB):
         if goal is not None and _reaches(here, goal):
             return goal.peak
@@ -199,15 +198,12 @@ def _climb(marginal: Marginal, start: Floats, goal: Mode | None) -> Peak:
             # Curvature from far away misleads: look once more without it before giving up.
             if is_fresh:
                 break
-            inverse, is_fresh = fresh, True
+            inverse, is_fresh = _fresh(bends), True
             continue
-        after = _slope(marginal, there, steps)
+        after, bends = _slope(marginal, there, steps)
         moved, turned = there.h - here.h, slope - after
         here, slope = there, after
         if moved @ turned > 1e-10:
-            if is_fresh:
-                # The first step tells the scale (Nocedal and Wright 2006, 6.20).
-                inverse = np.eye(start.size) * float(moved @ turned) / float(turned @ turned)
             rho = 1.0 / float(moved @ turned)
             left = np.eye(start.size) - rho * np.outer(moved, turned)
             inverse = left @ inverse @ left.T + rho * np.outer(moved, moved)
@@ -242,13 +238,22 @@ def _reaches(here: Peak, goal: Mode) -> bool:
     return distance < 1.0 and here.log_density > goal.peak.log_density - 1.0
 
 
-def _slope(marginal: Marginal, peak: Peak, steps: Floats | float) -> Floats:
-    each = np.diag(np.broadcast_to(steps, peak.h.shape))
-    differences = [
-        marginal.peak(peak.h + s, peak).log_density - marginal.peak(peak.h - s, peak).log_density
-        for s in each
-    ]
-    return np.nan_to_num(np.array(differences) / (2.0 * np.diag(each)), posinf=0.0, neginf=0.0)
+def _slope(marginal: Marginal, peak: Peak, steps: Floats | float) -> tuple[Floats, Floats]:
+    """Return the gradient, and minus the second derivative along each axis."""
+    size = np.broadcast_to(steps, peak.h.shape)
+    up, down = (
+        np.array([marginal.peak(peak.h + s, peak).log_density for s in sign * np.diag(size)])
+        for sign in (1.0, -1.0)
+    )
+    here = peak.log_density
+    with np.errstate(invalid="ignore"):
+        slope, bends = (up - down) / (2.0 * size), (2.0 * here - up - down) / size**2
+    return tuple(np.nan_to_num(x, posinf=0.0, neginf=0.0) for x in (slope, bends))
+
+
+def _fresh(bends: Floats) -> Floats:
+    """Return a first guess of the inverse curvature: spreads may differ a hundredfold."""
+    return np.diag(1.0 / np.maximum(bends, 1.0 / _FRESH))
 
 
 def _curvature(marginal: Marginal, peak: Peak) -> tuple[Floats, bool]:
