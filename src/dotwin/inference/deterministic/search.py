@@ -25,7 +25,7 @@ _REACH = 14.0
 _CLIMB, _LONGEST = 60, 1.5
 #: How often a start that is too far out is moved.
 _NEARER = 3
-#: Squared step per slope before anything is known of the curvature.
+#: Squared step per slope at most, before anything is known of the curvature.
 _FRESH = 0.25
 #: A climb ends where a full step is expected to gain less than half of this.
 _FLAT = 2e-3
@@ -42,7 +42,7 @@ _SAME = 0.3
 #: Step of the differences that a first curvature is taken from.
 _FIRST_STEP = 0.15
 #: Spreads that differences find are held between these.
-_NARROWEST, _WIDEST = 1e-3, 4.0
+_NARROWEST, _WIDEST = 1e-4, 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ def _top(marginal: Marginal, best: Peak) -> Mode:
     found = False
     for _ in range(_POLISH):
         sds = np.sqrt(np.diag(covariance))
-        gradient = _slope(marginal, best, np.minimum(_STEP, 0.3 * sds))
+        gradient, _ = _slope(marginal, best, np.minimum(_STEP, 0.3 * sds))
         found = definite and bool((np.abs(gradient) * sds < _FOUND).all())
         if found or not definite:
             break
@@ -186,13 +186,13 @@ def _climb(marginal: Marginal, start: Floats, goal: Mode | None) -> Peak:
         here = marginal.peak(start, goal.peak)
     if not start.size or not here.found:
         return here
-    # What to begin with where nothing is known of the curvature, and where steps of one length
-    # lead nowhere because the hyperparameters are known very differently well.
-    metrics = [_FRESH * np.eye(start.size), *([] if goal is None else [goal.covariance])]
-    inverse, is_fresh, tried = metrics[0], True, 1
     steps = _steps(goal)
     middle = np.array([prior_middle(one.prior) for one in marginal.problem.hypers])
-    slope = _slope(marginal, here, steps)
+    slope, bends = _slope(marginal, here, steps)
+    # What to begin with where nothing is known of the curvature: that along each axis, and that of
+    # a known mode where it leads nowhere.
+    known = [] if goal is None else [goal.covariance]
+    inverse, is_fresh, tried = _fresh(bends), True, 0
     for _ in range(_CLIMB):
         if goal is not None and _reaches(here, goal):
             return goal.peak
@@ -202,22 +202,20 @@ def _climb(marginal: Marginal, start: Floats, goal: Mode | None) -> Peak:
         if there is None:
             # Curvature from far away misleads: look once more without it before giving up.
             if not is_fresh:
-                tried = 0
-            if tried == len(metrics):
+                inverse, is_fresh, tried = _fresh(bends), True, 0
+            elif tried < len(known):
+                inverse, tried = known[tried], tried + 1
+            else:
                 break
-            inverse, is_fresh, tried = metrics[tried], True, tried + 1
             continue
-        after = _slope(marginal, there, steps)
+        after, bends = _slope(marginal, there, steps)
         moved, turned = there.h - here.h, slope - after
         gain = there.log_density - here.log_density
         here, slope = there, after
-        if goal is not None and gain < _SLOW * rise:
-            inverse, is_fresh, tried = metrics[-1], True, len(metrics)
+        if known and gain < _SLOW * rise:
+            inverse, is_fresh, tried = known[0], True, len(known)
             continue
         if moved @ turned > 1e-10:
-            if is_fresh and tried == 1:
-                # The first step tells the scale (Nocedal and Wright 2006, 6.20).
-                inverse = np.eye(start.size) * float(moved @ turned) / float(turned @ turned)
             rho = 1.0 / float(moved @ turned)
             left = np.eye(start.size) - rho * np.outer(moved, turned)
             inverse = left @ inverse @ left.T + rho * np.outer(moved, moved)
@@ -252,13 +250,22 @@ def _reaches(here: Peak, goal: Mode) -> bool:
     return distance < 1.0 and here.log_density > goal.peak.log_density - 1.0
 
 
-def _slope(marginal: Marginal, peak: Peak, steps: Floats | float) -> Floats:
-    each = np.diag(np.broadcast_to(steps, peak.h.shape))
-    differences = [
-        marginal.peak(peak.h + s, peak).log_density - marginal.peak(peak.h - s, peak).log_density
-        for s in each
-    ]
-    return np.nan_to_num(np.array(differences) / (2.0 * np.diag(each)), posinf=0.0, neginf=0.0)
+def _slope(marginal: Marginal, peak: Peak, steps: Floats | float) -> tuple[Floats, Floats]:
+    """Return the gradient, and minus the second derivative along each axis."""
+    size = np.broadcast_to(steps, peak.h.shape)
+    up, down = (
+        np.array([marginal.peak(peak.h + s, peak).log_density for s in sign * np.diag(size)])
+        for sign in (1.0, -1.0)
+    )
+    here = peak.log_density
+    with np.errstate(invalid="ignore"):
+        slope, bends = (up - down) / (2.0 * size), (2.0 * here - up - down) / size**2
+    return tuple(np.nan_to_num(x, posinf=0.0, neginf=0.0) for x in (slope, bends))
+
+
+def _fresh(bends: Floats) -> Floats:
+    """Return a first guess of the inverse curvature: spreads may differ a hundredfold."""
+    return np.diag(1.0 / np.maximum(bends, 1.0 / _FRESH))
 
 
 def _curvature(marginal: Marginal, peak: Peak) -> tuple[Floats, bool]:
