@@ -148,9 +148,7 @@ def crossing_probability(response: Response, line: Line, value: Any) -> Floats:
     return np.asarray(chance, dtype=float)
 
 
-def follow(
-    run: Run, condition: Expr, replicates: int, *, look: Expr | None = None
-) -> Crossings:
+def follow(run: Run, condition: Expr, replicates: int, *, look: Expr | None = None) -> Crossings:
     """Simulate all programs of a run through several noises and count who crosses.
 
     Parameters

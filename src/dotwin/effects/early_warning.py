@@ -1,4 +1,4 @@
-"""Early warning: how probable it is that a unit crosses a declared line soon, under usual action."""
+"""Early warning: how probable it is that a unit crosses a declared line under usual action."""
 
 from __future__ import annotations
 

@@ -343,7 +343,7 @@ def without_noise(values: Floats, noise: Floats) -> Floats:
 
     Each draw's value is known up to noise of a known variance. The values are drawn towards their
     mean so far that their variance falls by the noise's; where draws are too few to tell how much
-    of the spread is noise, less is taken out, never more.
+    of the spread is noise, less is taken out, so that noise does not pass for certainty.
 
     Parameters
     ----------

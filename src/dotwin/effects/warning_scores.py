@@ -132,10 +132,7 @@ class WarningScores:
 
     def __repr__(self) -> str:
         rows = self.table.set_index("units")
-        if "not acted on" in rows.index:
-            row = rows.loc["not acted on"]
-        else:
-            row = rows.loc["all"]
+        row = rows.loc["not acted on"] if "not acted on" in rows.index else rows.loc["all"]
         word = "calibrated" if self.calibrated else "not calibrated"
         text = (
             f"Warnings of '{self.threshold}', {self.horizon} ahead: {int(row['n']):,} cases, "
@@ -185,7 +182,9 @@ def reliability_bands(probability: Floats, crossed: Floats, groups: int = 10) ->
 
     Were every probability right, a group's count would be a sum of independent yes-or-no values
     with these probabilities. The band holds the observed shares of all groups together with
-    probability 95 % (Šidák's level for each).
+    probability 95 % (Šidák's level for each). It knows nothing of shocks that all units of a
+    period share: these move all groups one way, and a model that allows for them is judged too
+    strictly where the cases come from few periods.
 
     Parameters
     ----------
@@ -277,7 +276,9 @@ def score(
         start, last = warning.run.start, warning.run.panel.period_ordinals[-1]
         rows = panel.units.get_indexer(pd.Index(list(start.members.units)))
         place = {int(number): t for t, number in enumerate(panel.period_ordinals)}
-        columns = [place[n] for n in warning.run.start.ordinals[start.past :].tolist() if n in place]
+        columns = [
+            place[n] for n in warning.run.start.ordinals[start.past :].tolist() if n in place
+        ]
         window = np.full((rows.size, warning.horizon), np.nan)
         window[:, : len(columns)] = ahead[rows[:, None], columns]
         window[rows < 0] = np.nan

@@ -2,6 +2,7 @@
 
 from dotwin.plots.backtest import plot_backtest
 from dotwin.plots.checks import plot_calibration, plot_check, plot_predictive
+from dotwin.plots.early_warning import plot_early_warning, plot_reliability
 from dotwin.plots.futures import plot_contrast, plot_futures, plot_groups, plot_support
 from dotwin.plots.posterior import plot_coefficients, plot_convergence, plot_priors
 from dotwin.plots.quantity import Quantity, quantity
@@ -16,10 +17,12 @@ __all__ = [
     "plot_coefficients",
     "plot_contrast",
     "plot_convergence",
+    "plot_early_warning",
     "plot_futures",
     "plot_groups",
     "plot_predictive",
     "plot_priors",
+    "plot_reliability",
     "plot_support",
     "quantity",
 ]
