@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
-    from dotwin.effects import EarlyWarning, WarningScores
+    from dotwin.effects import EarlyWarning, GraphTest, WarningScores
+    from dotwin.inference.fit import Fit
     from dotwin.panel import Panel
     from dotwin.worlds.calibration import Backtest
 
@@ -158,3 +159,13 @@ class Questions:
             progress=progress,
         )
         return scores
+
+    def test_graph(
+        self, *, seed: int, original: Fit | None = None, permutations: int = 200
+    ) -> GraphTest:
+        """Test every independence that the graph implies; see `dotwin.effects.test_graph`."""
+        module = importlib.import_module("dotwin.effects")
+        result: GraphTest = module.test_graph(
+            self, seed=seed, original=original, permutations=permutations
+        )
+        return result
