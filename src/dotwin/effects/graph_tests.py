@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dotwin.inference import Fit
     from dotwin.spec.twin import Twin
 
-__all__ = ["GraphTest", "bootstrap_correlations", "holm", "test_graph"]
+__all__ = ["GraphTest", "bootstrap_correlations", "holm", "named", "test_graph"]
 
 Floats = NDArray[np.float64]
 
@@ -80,9 +80,9 @@ class GraphTest:
         """The arrows that the data ask for, most strongly first: suggestions, not findings."""
         asked = self.table[self.table["verdict"] == "contradicted"].copy()
         asked["suggestion"] = [
-            f"something joins {row.effect} and {row.cause}{f'[-{row.lag}]' if row.lag else ''}: "
-            f"an arrow, or a cause that no column records"
-            for row in asked.itertuples()
+            f"something joins {effect} and {named(cause, lag)}: an arrow, or a cause that no "
+            f"column records"
+            for effect, cause, lag in _pairs(asked)
         ]
         kept = ["effect", "cause", "lag", "correlation", "p_holm", "suggestion"]
         return asked.sort_values("p")[kept].reset_index(drop=True)
@@ -101,10 +101,12 @@ class GraphTest:
                 f"and of {tested['power_at'].max():.2g} in all, with probability {SEEN:.0%}."
             )
         else:
+            worst = bad.sort_values("p").head(3)
             pairs = [
-                f"{row.effect} ⟂ {row.cause}{f'[-{row.lag}]' if row.lag else ''} (partial "
-                f"correlation {row.correlation:.2g})"
-                for row in bad.sort_values("p").head(3).itertuples()
+                f"{effect} ⟂ {named(cause, lag)} (partial correlation {value:.2g})"
+                for (effect, cause, lag), value in zip(
+                    _pairs(worst), worst["correlation"], strict=True
+                )
             ]
             finding = (
                 f"Contradicted: {len(bad)} of {len(tested)} implied independences fail, "
@@ -137,6 +139,16 @@ class GraphTest:
     def plot(self) -> Any:
         """Draw each partial correlation with its interval and what would have been seen."""
         return importlib.import_module("dotwin.plots").plot_graph_test(self)
+
+
+def named(cause: str, lag: int) -> str:
+    """Write an indicator with its lag, as in ``pay[-1]``."""
+    return f"{cause}[-{lag}]" if lag else cause
+
+
+def _pairs(table: pd.DataFrame) -> list[tuple[str, str, int]]:
+    columns = (table[name].tolist() for name in ("effect", "cause", "lag"))
+    return list(zip(*columns, strict=True))
 
 
 def test_graph(

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from dotwin.effects.crossings import Crossings
 from dotwin.errors import LicenceError
+from dotwin.worlds.identified import identification_of
 from dotwin.worlds.licence import (
     Licence,
     Status,
     Verdict,
     backtested_verdict,
     converged_verdict,
-    identification_of,
     licence_of,
 )
 from dotwin.worlds.program import BASELINE

@@ -132,10 +132,10 @@ class WarningScores:
 
     def __repr__(self) -> str:
         rows = self.table.set_index("units")
-        row = rows.loc["not acted on"] if "not acted on" in rows.index else rows.loc["all"]
+        row = rows.loc["not acted on" if "not acted on" in rows.index else "all"]
         word = "calibrated" if self.calibrated else "not calibrated"
         text = (
-            f"Warnings of '{self.threshold}', {self.horizon} ahead: {int(row['n']):,} cases, "
+            f"Warnings of '{self.threshold}', {self.horizon} ahead: {row['n']:,.0f} cases, "
             f"{row['crossed']:.1%} crossed where {row['expected']:.1%} were expected; {word} by "
             f"groups of like probability; log score {row['log_score_gain']:+.4f} (± "
             f"{row['log_score_gain_se']:.4f}) and Brier score {row['brier_gain']:+.5f} (± "

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dotwin.effects.graph_tests import named
 from dotwin.plots.style import GREY, INK, color, finish, new_figure
 
 if TYPE_CHECKING:
@@ -49,10 +50,8 @@ def plot_graph_test(test: GraphTest) -> Figure:
             axes.hlines(at, part["2.5%"], part["97.5%"], color=shade, linewidth=1.6)
             axes.plot(part["correlation"], at, mark, color=shade, markersize=4.5, label=label)
     axes.axvline(0, color=INK, linewidth=0.7)
-    names = [
-        f"{row.effect} ⟂ {row.cause}" + (f"[-{row.lag}]" if row.lag else "")
-        for row in table.itertuples()
-    ]
+    columns = (table[name].tolist() for name in ("effect", "cause", "lag"))
+    names = [f"{effect} ⟂ {named(cause, lag)}" for effect, cause, lag in zip(*columns, strict=True)]
     axes.set_yticks(y, names)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("partial correlation, 95 % interval over resampled units", fontsize=8)
