@@ -279,7 +279,7 @@ def test_what_the_panel_never_showed_has_no_number_either() -> None:
 def test_setting_the_threshold_indicator_itself_is_drawn_not_reckoned() -> None:
     twin = homes()
     assert line_of(twin, parse("vacancy > 2"), frozenset({"vacancy"})) is None
-    floor = Scenario("ceiling", [at_least("vacancy", -0.5)])
+    floor = Scenario("ceiling", [at_least("vacancy", -0.5)], source="none needed")
     warning = a_fit(start=0.0).early_warning(
         "vacancy < -0.5", horizon=1, seed=1, interventions=floor
     )

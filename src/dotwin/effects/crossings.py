@@ -169,7 +169,11 @@ def follow(run: Run, condition: Expr, replicates: int, *, look: Expr | None = No
         raise SpecificationError(f"replicates={replicates}: an even number, 4 or more.")
     chains, each, units, periods = run.shape
     count, draws = len(run.programs), chains * each
-    changed = [frozenset(program.changes) for program in run.programs]
+    # What a program sets, or reads with an arrow cut, is not what its own mechanism gives.
+    changed = [
+        frozenset(program.changes) | {cut.effect for cut in program.cuts}
+        for program in run.programs
+    ]
     lines = [line_of(run.twin, condition, names) for names in changed]
     first = np.zeros((count, draws, units, periods))
     squares = np.zeros((count, draws, units))

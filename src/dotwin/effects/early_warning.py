@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dotwin.inference import Fit
     from dotwin.panel import Panel
-    from dotwin.spec.interventions import Scenario
+    from dotwin.spec.scenario import Scenario
     from dotwin.spec.twin import Twin
 
 __all__ = ["condition_of", "early_warning"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dotwin.spec.expressions import Expr
-    from dotwin.spec.interventions import Scenario
+    from dotwin.spec.scenario import Scenario
     from dotwin.worlds.futures import Futures
     from dotwin.worlds.program import Program
     from dotwin.worlds.run import Run

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dotwin.inference import Fit
     from dotwin.panel import Panel
     from dotwin.spec.expressions import Expr
-    from dotwin.spec.interventions import Scenario
+    from dotwin.spec.scenario import Scenario
 
 __all__ = ["WarningScores", "backtest_warning", "log_and_brier", "reliability_bands", "score"]
 
