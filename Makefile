@@ -31,9 +31,10 @@ lint: $(VENV)/.installed ## check style, format, types and the order of the room
 docs: $(VENV)/.installed-docs ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-validate: $(VENV)/.installed ## calibrate the engines, recover parameters; RUN=--full for the committed run
+validate: $(VENV)/.installed ## calibrate engines and counterfactuals, recover parameters; RUN=--full for the committed run
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.calibration $(RUN)
 	@$(BIN)/python -m benchmarks.validate $(RUN)
+	@$(BIN)/python -m benchmarks.counterfactual
 
 clean: ## remove what the other targets wrote, except .venv
 	@rm -rf out site build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

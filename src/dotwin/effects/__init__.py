@@ -1,9 +1,13 @@
 """Effects: causal answers, each with the verdicts that it rests on."""
 
+from dotwin.effects.attribution import Attribution, attribute
+from dotwin.effects.counterfactual import Counterfactual, counterfactual
 from dotwin.effects.early_warning import early_warning
 from dotwin.effects.effect import effect
 from dotwin.effects.estimand import EffectEstimand
 from dotwin.effects.graph_tests import GraphTest, test_graph
+from dotwin.effects.mediation import Mediation, mediation
+from dotwin.effects.necessity import Necessity, necessity
 from dotwin.effects.needed_to_treat import NeededToTreat
 from dotwin.effects.result import Effect
 from dotwin.effects.transport import Transport, transport
@@ -12,16 +16,24 @@ from dotwin.effects.warning_scores import WarningScores, backtest_warning
 
 __all__ = [
     "NOTICE",
+    "Attribution",
+    "Counterfactual",
     "EarlyWarning",
     "Effect",
     "EffectEstimand",
     "GraphTest",
+    "Mediation",
+    "Necessity",
     "NeededToTreat",
     "Transport",
     "WarningScores",
+    "attribute",
     "backtest_warning",
+    "counterfactual",
     "early_warning",
     "effect",
+    "mediation",
+    "necessity",
     "test_graph",
     "transport",
 ]
