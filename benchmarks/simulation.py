@@ -101,7 +101,7 @@ TRUTH: dict[str, Any] = {
 }  # fmt: skip
 
 
-def fitted(units: int, draws: int, seed: int = 1, periods: int = 9) -> Fit:
+def fitted(units: int, draws: int, seed: int = 1) -> Fit:
     """Return a fit whose draws scatter around the truth, without sampling."""
     one = twin()
     fixed = dict(TRUTH)
@@ -112,7 +112,7 @@ def fitted(units: int, draws: int, seed: int = 1, periods: int = 9) -> Fit:
         assert len(given) == own
         fixed |= {f"{name}.sd_{level}": sd for level, sd in SPREAD.items()}
     panel = one.simulate_panel(
-        units={"region": 20, "provider": units}, periods=periods, seed=seed, parameters=fixed
+        units={"region": 20, "provider": units}, periods=9, seed=seed, parameters=fixed
     )
     rng = np.random.default_rng(seed)
     values = {}
@@ -405,7 +405,8 @@ began, cpu = time.perf_counter(), time.process_time()
 fit.simulate(periods={periods}, scenarios=[more], seed=2, draws={draws}, out={out!r})
 first = time.perf_counter() - began, time.process_time() - cpu
 began = time.perf_counter()
-fit.simulate(periods={periods}, scenarios=[more], seed=2, draws={draws}, out={out!r} and {out!r} + "2")
+again = {out!r} and {out!r} + "2"
+fit.simulate(periods={periods}, scenarios=[more], seed=2, draws={draws}, out=again)
 print(json.dumps([*first, time.perf_counter() - began]))
 """
 
