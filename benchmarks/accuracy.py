@@ -306,12 +306,13 @@ def caught() -> list[dict[str, Any]]:
     fine = solve(problem, 4000, np.random.default_rng(1))
     said = solve(problem, 4000, np.random.default_rng(1), nodes=1, most_nodes=1).certificate
     exact = fine.h[:, problem.inner_sd]
-    shift = (mode.peak.h[problem.inner_sd] - exact.mean()) / exact.std()
+    right = find_mode(marginal_of(problem, 31)).peak.h[problem.inner_sd]
+    shift = (mode.peak.h[problem.inner_sd] - right) / exact.std()
     found.append(
         {
             "panel": "yes or no of 100 providers that differ much, one node",
             "k_hat": round(said.k_hat, 2),
-            "wrong": f"the log of the providers' spread peaks {shift:+.2f} sd from its mean",
+            "wrong": f"the log of the providers' spread peaks {shift:+.2f} sd off",
             "said": "; ".join(said.failures),
         }
     )
