@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from dotwin.panel import Panel
     from dotwin.spec.twin import Twin
 
-__all__ = ["AS_DECLARED", "PRIOR", "judged", "loadings", "sentences", "under_other_priors"]
+__all__ = [
+    "AS_DECLARED",
+    "PRIOR",
+    "judged",
+    "loadings",
+    "sentences",
+    "under_other_priors",
+    "verdicts_of",
+]
 
 #: What to assume where the data cannot tell what a hidden cause adds to each indicator.
 PRIOR = "prior"
@@ -73,6 +81,18 @@ def judged(twin: Twin, panel: Panel, assumed: Collection[str]) -> dict[str, Fact
     return verdicts
 
 
+def verdicts_of(fit: Fit) -> dict[str, FactorVerdict]:
+    """Judge the hidden causes of a fit by the periods that it was made from.
+
+    Parameters
+    ----------
+    fit : Fit
+        Which may have been saved without most of its panel.
+    """
+    periods = max((len(design.period_names) for design in fit.designs.values()), default=1)
+    return factor_verdicts(TwinGraph(fit.twin), periods=periods)
+
+
 def loadings(fit: Fit, *, interval: float = 0.9) -> pd.DataFrame:
     """Tabulate what one sd of each hidden cause adds to each indicator that it affects.
 
@@ -91,7 +111,7 @@ def loadings(fit: Fit, *, interval: float = 0.9) -> pd.DataFrame:
         that the data did not move it.
     """
     values = fit.draws().values
-    verdicts = factor_verdicts(TwinGraph(fit.twin), periods=len(fit.panel.period_labels))
+    verdicts = verdicts_of(fit)
     table = pd.DataFrame(
         _rows(list(fit.designs.values()), values, AS_DECLARED, interval), columns=_COLUMNS
     )
@@ -150,7 +170,7 @@ def sentences(fit: Fit) -> list[str]:
     if not fit.factors:
         return []
     graph = TwinGraph(fit.twin)
-    verdicts = factor_verdicts(graph, periods=len(fit.panel.period_labels))
+    verdicts = verdicts_of(fit)
     table = loadings(fit)
     found = []
     for name, verdict in verdicts.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dotwin.graph.factors import factor_verdict
+from dotwin.inference.loadings import verdicts_of
 from dotwin.reports.words import capital, listed
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _hidden(fit: Fit) -> list[Belief]:
     for name, hidden in declared.items():
         moved = listed([graph.label(one) for one in hidden.affects])
         if hidden.is_fitted:
-            verdict = factor_verdict(graph, name, len(fit.panel.period_labels))
+            verdict = verdicts_of(fit)[name]
             forms = f" ({listed(verdict.forms)})" if verdict.forms else ""
             found.append(
                 Belief(

@@ -84,6 +84,8 @@ class TestThreeMeasures:
         again = dw.load_fit(tmp_path / "fit")
         assert again.factors == fitted.factors
         assert again.loadings().equals(fitted.loadings())
+        fitted.save(tmp_path / "thin", panel=False)
+        assert dw.load_fit(tmp_path / "thin").loadings().equals(fitted.loadings())
 
     def test_rows_have_the_likelihood_of_their_whole_predictor(self, fitted: Fit) -> None:
         tree = fitted.log_likelihood("falls")
