@@ -175,6 +175,7 @@ def test_ends_come_first_and_last():
     assert float(family.mean(0.0, extra)) == pytest.approx(50.0)
 
 
+@settings(deadline=None)
 @given(u=st.floats(1e-300, 0.5))
 def test_signed_tails_split_and_join(u):
     for v in (u, -u):

@@ -20,7 +20,6 @@ _LEAST = 2**16
 _MOST = 2**27
 
 _kept: defaultdict[int, deque[NDArray[np.uint8]]] = defaultdict(deque)
-_held = [0]
 
 
 class _Lease:
@@ -37,9 +36,9 @@ class _Lease:
     def __del__(self) -> None:
         size = self.memory.size
         # Threads may pass the bound by an array each; nothing depends on it.
-        if _held[0] + size <= _MOST:
-            _held[0] += size
-            _kept[size].append(self.memory)
+        if size + sum(each * len(several) for each, several in list(_kept.items())) > _MOST:
+            _kept.clear()  # sizes that nobody asks for any more go with the rest
+        _kept[size].append(self.memory)
 
 
 def room(shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -56,7 +55,6 @@ def room(shape: tuple[int, ...]) -> NDArray[np.float64]:
         return np.empty(shape)
     try:
         memory = _kept[size].pop()
-        _held[0] -= size
     except IndexError:
         memory = np.empty(size, dtype=np.uint8)
     return np.frombuffer(_Lease(memory)).reshape(shape)
