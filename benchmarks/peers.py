@@ -35,8 +35,8 @@ DRAWS = {"draws": 500, "tune": 500, "chains": 2}
 DEFAULTS = {"draws": 1000, "tune": 1000, "chains": 4}
 #: The parametrisation that nutpie did best with at 60 providers.
 BEST = "mixed"
-#: The providers of the fit whose wall time is measured.
-MANY = 500
+#: The providers of the fit whose wall time is measured, and draws that give an ESS above 1,000.
+MANY, MANY_DRAWS = 500, {"draws": 500, "tune": 500, "chains": 4}
 REAL = {
     "nursing_home_quarters": "home_quarters.csv.gz",
     "nursing_home_outcomes": "homes.csv.gz",
@@ -47,8 +47,8 @@ def fit(who: str, providers: int, parametrisation: str, state: str, sizes: Any =
     """Measure one fit, unless that is done."""
     from peers_data import write
 
-    chain = "" if sizes is DRAWS else "-defaults"
-    key = f"{who}-{providers}-{parametrisation or 'own'}{chain}".replace(" ", "_")
+    size = sizes["draws"] * sizes["chains"]
+    key = f"{who}-{providers}-{parametrisation or 'own'}-{size}".replace(" ", "_")
     data = OUT / f"data-{providers}"
     write(data, providers)
     options = {"who": who, "providers": providers, "parametrisation": parametrisation, **sizes}
@@ -104,7 +104,7 @@ def ours() -> None:
 def many() -> None:
     """Fit many providers by dotwin: the first time ever, and every other time."""
     for state in ("cold", "warm"):
-        fit("dotwin", MANY, "", state, DEFAULTS)
+        fit("dotwin", MANY, "", state, MANY_DRAWS)
 
 
 def check() -> None:

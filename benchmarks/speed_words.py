@@ -75,8 +75,8 @@ def reasons(content: dict[str, Any], rows: list[Row]) -> list[str]:
     spent = [p["cold"]["cpu_seconds"] - p["warm"]["cpu_seconds"] for p in pairs if len(p) == 2]
     if cold and spent:
         said.append(
-            f"*Cold.* With every cache empty dotwin spends {min(spent):.0f} to {max(spent):.0f} "
-            "CPU-seconds on compiling its kernels. That happens once on a machine, not once per "
+            f"*Cold.* With every cache empty dotwin spends {max(spent):.0f} CPU-seconds on "
+            "compiling its kernels. That happens once on a machine, not once per "
             "model or session as a peer's compilation does; the rows count it all the same."
         )
     if any("pathmc" in one for one in missed):
@@ -99,6 +99,18 @@ def reasons(content: dict[str, Any], rows: list[Row]) -> list[str]:
         said.append(
             "*Update.* It is measured against a refit that needs no chains: where that is "
             "cheap, re-weighting saves less of it."
+        )
+    absent = [
+        f"{NAMES[who]} with {providers} providers, {state}"
+        for who in ("nutpie", "numpyro", "pymc")
+        for providers in (60, 150)
+        for state in ("cold", "warm")
+        if not picked(content, who=who, providers=providers, state=state)
+    ]
+    if absent:
+        said.append(
+            f"*Not measured in this run*, for want of CPU time: {'; '.join(absent)}. The best peer "
+            "is the best of those that were."
         )
     return said
 

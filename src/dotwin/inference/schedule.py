@@ -19,6 +19,7 @@ from dotwin.errors import CertificateError, Problem
 from dotwin.inference.certificate import Certificate
 from dotwin.inference.distributed import engines_over
 from dotwin.inference.engine import Component, Declined, Draws, Engine, Progress, Settings
+from dotwin.inference.first_use import telling_of_compilation
 from dotwin.mechanisms.design import Design
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ class _Silent:
 
 
 class _Bars:
-    """A rich display with a bar per component."""
+    """A rich display with a bar per component, and a line above them when kernels are compiled."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -245,9 +246,12 @@ class _Bars:
 
     def __enter__(self) -> _Bars:
         self._progress.start()
+        self._telling = telling_of_compilation(self._progress.console.print)
+        self._telling.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._telling.__exit__(None, None, None)
         self._progress.stop()
 
     def add(self, name: str) -> Progress:
