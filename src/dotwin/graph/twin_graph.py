@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dotwin.graph.assumptions import Assumptions
     from dotwin.graph.draw import Drawing
     from dotwin.graph.identification import Identification
+    from dotwin.graph.implications import Implication
     from dotwin.graph.natural_values import Kind as ChangeKind
 
 __all__ = ["PAST", "Arrow", "Component", "GroupEffect", "TwinGraph"]
@@ -445,6 +446,33 @@ class TwinGraph:
         from dotwin.graph.assumptions import assumptions
 
         return assumptions(self)
+
+    def implications(self) -> tuple[Implication, ...]:
+        """List a basis of the conditional independences that the graph implies.
+
+        Returns
+        -------
+        tuple of Implication
+            One per arrow that is not drawn; `Fit.test_graph` tests them.
+
+        Examples
+        --------
+        >>> import dotwin as dw
+        >>> twin = dw.Twin(
+        ...     twin="staffing",
+        ...     panel={"unit": "home"},
+        ...     indicators={
+        ...         "pay": {"domain": "workforce"},
+        ...         "staff": {"domain": "workforce", "family": "normal", "causes": {"pay": {}}},
+        ...         "falls": {"domain": "quality", "family": "poisson", "causes": {"staff": {}}},
+        ...     },
+        ... )
+        >>> [str(one) for one in twin.graph.implications()]
+        ['falls ⟂ pay | staff']
+        """
+        from dotwin.graph.implications import implications
+
+        return implications(self)
 
     def draw(self) -> Drawing:
         """Draw the graph as SVG.
