@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
-    from dotwin.effects import Effect, Transport
+    from dotwin.effects import EarlyWarning, Effect, GraphTest, Transport, WarningScores
+    from dotwin.inference.fit import Fit
     from dotwin.panel import Panel
     from dotwin.worlds.calibration import Backtest
 
@@ -187,4 +188,81 @@ class Questions:
         """
         module = importlib.import_module("dotwin.effects")
         result: Transport = module.transport(self, panel, differs=differs, seed=seed)
+        return result
+
+    def early_warning(
+        self,
+        threshold: str,
+        *,
+        horizon: int,
+        seed: int,
+        alert_at: float = 0.5,
+        interventions: Any = None,
+        looked_at: str | None = None,
+        interval: float = 0.9,
+        draws: int = 200,
+        replicates: int = 20,
+        panel: Panel | None = None,
+        inputs: pd.DataFrame | None = None,
+        new_groups: str | None = None,
+        carry_forward: int = 0,
+    ) -> EarlyWarning:
+        """Say how probable it is that each unit crosses a line soon, under usual action.
+
+        See `dotwin.effects.early_warning`.
+        """
+        module = importlib.import_module("dotwin.effects")
+        warning: EarlyWarning = module.early_warning(
+            self,
+            threshold,
+            horizon=horizon,
+            seed=seed,
+            alert_at=alert_at,
+            interventions=interventions,
+            looked_at=looked_at,
+            interval=interval,
+            draws=draws,
+            replicates=replicates,
+            panel=panel,
+            inputs=inputs,
+            new_groups=new_groups,
+            carry_forward=carry_forward,
+        )
+        return warning
+
+    def backtest_warning(
+        self,
+        threshold: str,
+        *,
+        horizon: int,
+        origins: int = 4,
+        alert_at: float = 0.5,
+        acted: str | Sequence[str] = (),
+        draws: int = 200,
+        replicates: int = 20,
+        progress: bool = True,
+    ) -> WarningScores:
+        """Warn from earlier periods and score what came; see `dotwin.effects.backtest_warning`."""
+        module = importlib.import_module("dotwin.effects")
+        scores: WarningScores = module.backtest_warning(
+            self,
+            threshold,
+            horizon=horizon,
+            origins=origins,
+            alert_at=alert_at,
+            acted=acted,
+            draws=draws,
+            replicates=replicates,
+            progress=progress,
+        )
+        return scores
+
+    def test_graph(
+        self, *, seed: int, original: Fit | None = None, permutations: int = 200
+    ) -> GraphTest:
+        """Test every independence that the graph implies; see `dotwin.effects.test_graph`."""
+        module = importlib.import_module("dotwin.effects")
+        result: GraphTest = module.test_graph(
+            self, seed=seed, original=original, permutations=permutations
+        )
         return result

@@ -2,8 +2,10 @@
 
 from dotwin.plots.backtest import plot_backtest
 from dotwin.plots.checks import plot_calibration, plot_check, plot_predictive
+from dotwin.plots.early_warning import plot_early_warning, plot_reliability
 from dotwin.plots.effects import plot_effect
 from dotwin.plots.futures import plot_contrast, plot_futures, plot_groups, plot_support
+from dotwin.plots.graph_test import plot_graph_test
 from dotwin.plots.posterior import plot_coefficients, plot_convergence, plot_priors
 from dotwin.plots.quantity import Quantity, quantity
 from dotwin.plots.style import as_svg
@@ -17,11 +19,14 @@ __all__ = [
     "plot_coefficients",
     "plot_contrast",
     "plot_convergence",
+    "plot_early_warning",
     "plot_effect",
     "plot_futures",
+    "plot_graph_test",
     "plot_groups",
     "plot_predictive",
     "plot_priors",
+    "plot_reliability",
     "plot_support",
     "quantity",
 ]

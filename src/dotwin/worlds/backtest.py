@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dotwin.inference import Fit
     from dotwin.panel import Panel
 
-__all__ = ["backtest"]
+__all__ = ["FEWEST_PERIODS", "backtest", "progress_of", "refits"]
 
 #: Refits are checks, not answers: so many draws of so many chains will do.
 REFIT_DRAWS, REFIT_TUNE, REFIT_CHAINS = 500, 500, 2
@@ -84,8 +84,8 @@ def backtest(
     if len(cuts) < origins:
         notes.append(f"{len(cuts)} of {origins} origins leave enough periods to fit on")
     parts: list[pd.DataFrame] = []
-    with _display(progress, len(cuts)) as advance:
-        for cut, earlier in _refits(fit, panel, cuts, client):
+    with progress_of(progress, len(cuts)) as advance:
+        for cut, earlier in refits(fit, panel, cuts, client):
             ahead = min(horizon, total - cut)
             seeds = _seed(fit, cut, "simulate"), _seed(fit, cut, "jitter")
             parts += scored_from(earlier, panel, cut, ahead, draws, seeds)
@@ -113,7 +113,7 @@ def _seed(fit: Fit, cut: int, purpose: str) -> int:
     return int.from_bytes(hashlib.blake2s(text, digest_size=4).digest(), "little")
 
 
-def _refits(
+def refits(
     fit: Fit, panel: Panel, cuts: Sequence[int], client: Client | None
 ) -> Iterator[tuple[int, Fit]]:
     """Refit up to each origin: one after the other here, all at once on a cluster."""
@@ -137,8 +137,8 @@ def _refits(
         yield from zip(cuts, pool.map(up_to, cuts), strict=True)
 
 
-class _display:
-    """A rich progress bar of origins, or nothing."""
+class progress_of:
+    """A rich progress bar of origins, or nothing; gives what moves it on."""
 
     def __init__(self, shown: bool, total: int) -> None:
         self.shown, self.total = shown, total

@@ -187,8 +187,8 @@ class Engine:
             self.tally.merge(tally)
             yield result
 
-    def response(self, block: Block, name: str, t: int) -> Response:
-        """Return the distribution that an indicator has in the baseline, given its causes there.
+    def response(self, block: Block, name: str, t: int, program: int = 0) -> Response:
+        """Return the distribution that an indicator has in a world, given its causes there.
 
         Parameters
         ----------
@@ -197,6 +197,8 @@ class Engine:
             An indicator with a mechanism.
         t : int
             A future period, counted from 0.
+        program : int
+            Position of the program whose world is read; the baseline's unless given.
 
         Returns
         -------
@@ -205,7 +207,7 @@ class Engine:
         """
         with np.errstate(all="ignore"):
             run = Unfolding(self, self.machine.block(block.rows, self.seed), block.rows)
-            _, response, _ = run.natural(block.worlds[0], name, run.past + t)
+            _, response, _ = run.natural(block.worlds[program], name, run.past + t)
         if response is None:
             raise ValueError(f"'{name}' has no mechanism, so no distribution.")
         return response

@@ -18,7 +18,10 @@ __all__ = [
     "NO_HIDDEN_CAUSES",
     "SAME_MECHANISMS",
     "Licence",
+    "Status",
     "Verdict",
+    "backtested_verdict",
+    "converged_verdict",
     "licence_of",
     "refuse",
 ]
@@ -132,8 +135,8 @@ def licence_of(
     return Licence(
         identified=_identified(futures, one, other, outcomes, assume),
         supported=_supported(futures, one, other),
-        converged=_converged(futures.fit),
-        backtested=_backtested(futures.fit, outcomes),
+        converged=converged_verdict(futures.fit),
+        backtested=backtested_verdict(futures.fit, outcomes),
     )
 
 
@@ -194,14 +197,16 @@ def _supported(futures: Futures, one: Program, other: Program) -> Verdict:
     return Verdict(words[worst.verdict], worst.sentence)
 
 
-def _converged(fit: Fit) -> Verdict:
+def converged_verdict(fit: Fit) -> Verdict:
+    """Say whether a fit's posterior can be trusted."""
     if "known parameters" in {engine for engine, _ in fit.engines.values()}:
         return Verdict("yes", "The parameters are stated, not estimated.")
     diagnosis = fit.diagnose()
     return Verdict("yes" if diagnosis.converged else "no", diagnosis.sentence)
 
 
-def _backtested(fit: Fit, outcomes: tuple[str, ...]) -> Verdict:
+def backtested_verdict(fit: Fit, outcomes: tuple[str, ...]) -> Verdict:
+    """Say whether forecasts of some indicators held before."""
     backtest = fit.notes.get("backtest")
     if backtest is None:
         return Verdict("unknown", "Not backtested.")
