@@ -134,7 +134,7 @@ def test_every_implication_is_a_separation_of_the_unrolled_graph() -> None:
 
 def test_innovations_of_a_right_model_are_standard_normal_and_unrelated() -> None:
     one = known(1)
-    left = {name: innovations(one, name, seed=1, draws=1) for name in one.twin.stochastic}
+    left = {name: innovations(one, name, seed=1, draws=1).mean for name in one.twin.stochastic}
     for scores in left.values():
         assert stats.kstest(scores.ravel(), "norm").pvalue > 1e-3
     matrix = np.corrcoef([scores.ravel() for scores in left.values()])
@@ -146,8 +146,39 @@ def test_residuals_of_a_normal_mechanism_are_its_standardised_errors() -> None:
     turnover = one.panel.values("turnover")
     effects = one.posterior["posterior"]["turnover.home"].values[0, 0]
     np.testing.assert_allclose(
-        innovations(one, "turnover", seed=1, draws=1), turnover - effects[:, None], atol=1e-8
+        innovations(one, "turnover", seed=1, draws=1).mean, turnover - effects[:, None], atol=1e-8
     )
+
+
+def test_estimating_unit_effects_takes_away_what_is_given_back() -> None:
+    # Normal scores less the posterior mean of the unit's effect have covariance -V, V being the
+    # posterior variance of the effect: n / (n + 1) residuals of a unit share it.
+    rng = np.random.default_rng(4)
+    homes, months, draws = 100, 5, 400
+    twin = Twin(
+        twin="one",
+        panel={"unit": "home", "period": MONTHS},
+        indicators={"x": {"domain": "quality", "family": "normal", "pooling": ["home"]}},
+    )
+    effect, noise = rng.normal(size=(homes, 1)), rng.normal(size=(homes, months))
+    panel = make_panel(twin, {"x": effect + noise}, homes, months)
+    variance = 1.0 / (1.0 + months)
+    centre = months * variance * (effect + noise).mean(axis=1)
+    posterior = centre + np.sqrt(variance) * rng.normal(size=(draws, homes))
+    one = Fit.from_parameters(
+        twin,
+        panel,
+        {
+            "x.intercept": np.zeros(draws), "x.residual_sd": np.ones(draws),
+            "x.sd_home": np.ones(draws), "x.home": posterior,
+        },
+    )  # fmt: skip
+    found = innovations(one, "x", seed=1, draws=draws, longest=1)
+    np.testing.assert_allclose(np.nanmean(found.shared[1]), variance, rtol=0.1)
+    products = found.mean[:, 1:] * found.mean[:, :-1]
+    error = products.mean(axis=1).std() / np.sqrt(homes)
+    assert products.mean() == pytest.approx(-variance, abs=4 * error)
+    assert (products + found.shared[1][:, 1:]).mean() == pytest.approx(0.0, abs=4 * error)
 
 
 def test_holm_is_his_step_down_rule() -> None:

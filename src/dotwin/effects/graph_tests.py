@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dotwin.effects.innovations import innovations
+from dotwin.effects.innovations import Innovations, innovations
 from dotwin.effects.permuted_graphs import PermutedGraphs, permuted_graphs
 from dotwin.errors import DataError
 
@@ -160,6 +160,7 @@ def test_graph(
     group effects and shocks, is independent of the noise of every indicator that it does not
     cause (and of the givens). Residuals are correlated with those of each other indicator, at each
     lag without an arrow, once what the effect's own causes explain linearly is taken out of them.
+    Of an indicator's own past, the correlation that estimating unit effects makes is taken off.
     Standard errors come from resampling whole units, multiplicity is handled by Holm's method.
 
     A graph cannot be proven by this. ``power_at`` says how strong a missing arrow would have to be
@@ -198,12 +199,14 @@ def test_graph(
             f"the panel has {len(fit.panel.units)} units; resampling whole units takes "
             f"{FEWEST_UNITS} or more."
         )
+    claims = fit.twin.graph.implications()
+    longest = max((one.lag for one in claims if one.cause == one.effect), default=0)
     left = {
-        name: innovations(fit, name, seed=seed + k, draws=DRAWS)
+        name: innovations(fit, name, seed=seed + k, draws=DRAWS, longest=longest)
         for k, name in enumerate(fit.twin.stochastic)
     }
     rng = np.random.default_rng(seed)
-    found = [_tested(fit, one, left, rng) for one in fit.twin.graph.implications()]
+    found = [_tested(fit, one, left, rng) for one in claims]
     columns = [
         "effect", "cause", "lag", "n", "units", "correlation", "error", "2.5%", "97.5%", "p",
     ]  # fmt: skip
@@ -226,19 +229,20 @@ test_graph.__test__ = False  # type: ignore[attr-defined]
 
 
 def _tested(
-    fit: Fit, one: Implication, left: dict[str, Floats], rng: np.random.Generator
+    fit: Fit, one: Implication, left: dict[str, Innovations], rng: np.random.Generator
 ) -> dict[str, Any]:
     """Correlate an effect's residuals with another indicator, whole units resampled."""
     design = fit.designs[one.effect]
     rows, period = design.unit, design.period - one.lag
     known = period >= 0
-    other = left.get(one.cause)
-    if other is None:
-        other = _given(fit, one)
+    other = left[one.cause].mean if one.cause in left else _given(fit, one)
     x = np.full(rows.size, np.nan)
     if other is not None:
         x[known] = other[rows[known], period[known]]
-    r = left[one.effect][rows, design.period]
+    r = left[one.effect].mean[rows, design.period]
+    together = np.zeros(rows.size)
+    if one.cause == one.effect:
+        together = left[one.effect].shared[one.lag][rows, design.period]
     used = np.isfinite(r) & np.isfinite(x)
     row: dict[str, Any] = {
         "effect": one.effect, "cause": one.cause, "lag": one.lag, "n": int(used.sum()),
@@ -247,11 +251,12 @@ def _tested(
     }  # fmt: skip
     if row["units"] < FEWEST_UNITS:
         return row
-    columns = np.column_stack([np.ones(used.sum()), design.main.columns[used]])
+    read = [part.columns[used] for part in design.predictors]
+    columns = np.column_stack([np.ones(int(used.sum())), *read])
     x, r = (_without(columns, v[used]) for v in (x, r))
     if min(x.std(), r.std()) < 1e-9:
         return row
-    value, error, ends = bootstrap_correlations(x, r, rows[used], rng)
+    value, error, ends = bootstrap_correlations(x, r, rows[used], rng, together[used])
     from scipy.stats import t as student
 
     p = 2.0 * float(student.sf(abs(value) / error, row["units"] - 1)) if error > 0 else np.nan
@@ -286,7 +291,11 @@ def _without(columns: Floats, values: Floats) -> Floats:
 
 
 def bootstrap_correlations(
-    x: Floats, y: Floats, units: NDArray[np.intp], rng: np.random.Generator
+    x: Floats,
+    y: Floats,
+    units: NDArray[np.intp],
+    rng: np.random.Generator,
+    together: Floats | float = 0.0,
 ) -> tuple[float, float, tuple[float, float]]:
     """Return a correlation with its standard error and 95 % interval, whole units resampled.
 
@@ -296,6 +305,8 @@ def bootstrap_correlations(
         Of mean 0.
     units : int array, dims (row,)
     rng : numpy.random.Generator
+    together : array, dims (row,)
+        What is added to each product: the covariance that averaging x and y has taken away.
 
     Returns
     -------
@@ -303,7 +314,9 @@ def bootstrap_correlations(
     interval : tuple of float
     """
     _, codes = np.unique(units, return_inverse=True)
-    sums = np.stack([np.bincount(codes, weights=w) for w in (x * y, x * x, y * y)], axis=1)
+    sums = np.stack(
+        [np.bincount(codes, weights=w) for w in (x * y + together, x * x, y * y)], axis=1
+    )
     count = sums.shape[0]
     weights = rng.multinomial(count, np.full(count, 1.0 / count), size=BOOTSTRAPS)
     xy, xx, yy = (weights @ sums).T

@@ -51,7 +51,7 @@ def plot_graph_test(test: GraphTest) -> Figure:
             axes.plot(part["correlation"], at, mark, color=shade, markersize=4.5, label=label)
     axes.axvline(0, color=INK, linewidth=0.7)
     columns = (table[name].tolist() for name in ("effect", "cause", "lag"))
-    names = [f"{effect} ⟂ {named(cause, lag)}" for effect, cause, lag in zip(*columns, strict=True)]
+    names = [f"{effect} ⊥ {named(cause, lag)}" for effect, cause, lag in zip(*columns, strict=True)]
     axes.set_yticks(y, names)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("partial correlation, 95 % interval over resampled units", fontsize=8)
