@@ -52,7 +52,8 @@ def _rows(*arrays: ArrayLike) -> tuple[tuple[int, ...], list[FloatArray]]:
     return shape, flat
 
 
-def _filled(name: str, *arrays: ArrayLike) -> FloatArray:
+def filled(name: str, *arrays: ArrayLike) -> FloatArray:
+    """Return what a kernel fills in, of the broadcast shape of its arrays."""
     shape, rows = _rows(*arrays)
     out = room(np.broadcast_shapes(*(x.shape for x in rows)))
     kernel(name)(*rows, out)
@@ -69,32 +70,32 @@ def normal(v: ArrayLike, eta: ArrayLike, sd: ArrayLike, *, logarithmic: bool) ->
 
 def lognormal(v: ArrayLike, eta: ArrayLike, sd: ArrayLike) -> FloatArray:
     """Return lognormal values with median exp(eta)."""
-    return _filled("lognormal", v, eta, sd)
+    return filled("lognormal", v, eta, sd)
 
 
 def beta(v: ArrayLike, eta: ArrayLike, precision: ArrayLike) -> FloatArray:
     """Return beta values with mean expit(eta), inside the open interval."""
-    return _filled("beta", v, eta, precision)
+    return filled("beta", v, eta, precision)
 
 
 def bernoulli(v: ArrayLike, eta: ArrayLike) -> FloatArray:
     """Return 0 or 1, which has the logit eta."""
-    return _filled("bernoulli", v, eta)
+    return filled("bernoulli", v, eta)
 
 
 def poisson(v: ArrayLike, eta: ArrayLike) -> FloatArray:
     """Return Poisson counts with mean exp(eta)."""
-    return _filled("poisson", v, eta)
+    return filled("poisson", v, eta)
 
 
 def negative_binomial(v: ArrayLike, eta: ArrayLike, dispersion: ArrayLike) -> FloatArray:
     """Return negative binomial counts with mean exp(eta)."""
-    return _filled("negative_binomial", v, eta, dispersion)
+    return filled("negative_binomial", v, eta, dispersion)
 
 
 def binomial(v: ArrayLike, trials: ArrayLike, eta: ArrayLike) -> FloatArray:
     """Return binomial counts whose success has the logit eta."""
-    return _filled("binomial", v, trials, eta)
+    return filled("binomial", v, trials, eta)
 
 
 def beta_binomial(
@@ -107,7 +108,7 @@ def beta_binomial(
     """
     n = np.asarray(trials, dtype=float)
     many = n > _MOST_TRIALS
-    counts = _filled("beta_binomial", v, np.where(many, 0.0, n), eta, precision)
+    counts = filled("beta_binomial", v, np.where(many, 0.0, n), eta, precision)
     if not many.any():
         return counts
     return np.where(many, np.floor(n * beta(v, eta, precision)), counts)

@@ -25,6 +25,12 @@ Kernel = Callable[..., None]
 _MODULES = {
     "add_column": "predictor_kernels",
     "add_effects": "predictor_kernels",
+    "behind_beta": "behind_kernels",
+    "behind_beta_binomial": "behind_kernels",
+    "behind_binomial": "behind_kernels",
+    "behind_gamma": "behind_kernels",
+    "behind_negative_binomial": "behind_kernels",
+    "behind_poisson": "behind_kernels",
     "bernoulli": "value_kernels",
     "beta": "beta_kernel",
     "beta_binomial": "count_kernels",
