@@ -180,12 +180,16 @@ class Engine:
         def one(rows: slice) -> tuple[T, Tally]:
             # A draw may send a predictor to infinity: its values are counted, not warned about.
             with np.errstate(all="ignore"):
-                run = Unfolding(self, self.machine.block(rows, self.seed), rows)
+                run = self.unfolding(rows)
                 return work(run), run.tally
 
         for result, tally in _in_order(one, slices):
             self.tally.merge(tally)
             yield result
+
+    def unfolding(self, rows: slice) -> Unfolding:
+        """Return what unfolds the worlds of some draws."""
+        return Unfolding(self, self.machine.block(rows, self.seed), rows)
 
     def response(self, block: Block, name: str, t: int) -> Response:
         """Return the distribution that an indicator has in the baseline, given its causes there.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dotwin.spec.twin import Twin
     from dotwin.worlds.calendar import FuturePeriods
 
-__all__ = ["Run", "compared", "draw_number", "plan"]
+__all__ = ["Run", "compared", "draw_number", "machine_of", "plan", "thinned"]
 
 #: The draws' numbers leave this many bits for the draw within its chain.
 _DRAW_BITS = 24
@@ -188,14 +188,14 @@ def plan(
     future = future_periods(panel, periods)
     programs = compile_programs(twin, chosen_scenarios(twin, scenarios), future)
     start = gather_start(twin, panel, programs, future, inputs, carry_forward)
-    values, chain, draw = _thinned(fit, draws)
+    values, chain, draw = thinned(fit, draws)
     run = Run(
         fit=fit,
         panel=panel,
         future=future,
         programs=programs,
         start=start,
-        machine=_machine(fit, panel, start, values, draw_number(chain, draw)),
+        machine=machine_of(fit, panel, start, values, draw_number(chain, draw)),
         chains=np.unique(chain),
         draws=draw[chain == chain[0]],
         seed=int(seed),
@@ -224,7 +224,7 @@ def _same_twin(twin: Twin, panel: Panel) -> None:
         )
 
 
-def _thinned(
+def thinned(
     fit: Fit, draws: int
 ) -> tuple[Mapping[str, NDArray[np.float64]], NDArray[np.int64], NDArray[np.int64]]:
     """Take draws evenly from each chain, the same number from all."""
@@ -235,13 +235,14 @@ def _thinned(
     return taken.values, taken.chain, taken.draw
 
 
-def _machine(
+def machine_of(
     fit: Fit,
     panel: Panel,
     start: Start,
     values: Mapping[str, NDArray[np.float64]],
     numbers: NDArray[np.int64],
 ) -> Machine:
+    """Line every fitted mechanism up with the units of a start."""
     mechanisms = {
         name: align(design, start.members, fit.panel, panel) for name, design in fit.designs.items()
     }
@@ -332,7 +333,7 @@ def _without_unstartable(run: Run, values: Mapping[str, NDArray[np.float64]]) ->
     return replace(
         run,
         start=start,
-        machine=_machine(run.fit, run.panel, start, values, run.machine.draws),
+        machine=machine_of(run.fit, run.panel, start, values, run.machine.draws),
         imputed=_moved(run, start),
     )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dotwin.spec.indicator import Indicator
     from dotwin.spec.scenario import Scenario
 
-__all__ = ["simulate"]
+__all__ = ["counted", "refuse_edges", "simulate"]
 
 #: Results larger than this go to disk.
 _LARGEST_IN_MEMORY = 2**30
@@ -105,7 +105,7 @@ def simulate(
     )
     store = _store(run, out)
     tally = _fill(run, store)
-    _refuse_edges(tally, assumed)
+    refuse_edges(tally, assumed)
     _warn_of_resources_from_nowhere(run, tally)
     drawn = run.shape[0] * run.shape[1]
     return Futures(
@@ -151,7 +151,13 @@ def _fill(run: Run, store: Store) -> Tally:
     return engine.tally
 
 
-def _refuse_edges(tally: Tally, assumed: frozenset[str]) -> None:
+def refuse_edges(tally: Tally, assumed: frozenset[str]) -> None:
+    """Raise when a scenario is held at an edge of the support too often.
+
+    Raises
+    ------
+    LicenceError
+    """
     many = {key: share for key, share in tally.edge_shares().items() if share > _MOST_AT_EDGE}
     if not many or "edge" in assumed:
         return
@@ -209,17 +215,17 @@ def _notes(run: Run, undefined: dict[str, int]) -> tuple[str, ...]:
     if read and run.future.frequency is not None:
         notes.append(f"given {', '.join(twin.label(name) for name in read)} as held or supplied")
     for reason, units in run.start.left_out:
-        notes.append(f"{_counted(len(units), 'unit')} left out: {reason}")
+        notes.append(f"{counted(len(units), 'unit')} left out: {reason}")
     if run.start.carried:
-        carried = _counted(len(run.start.carried), "unit")
+        carried = counted(len(run.start.carried), "unit")
         notes.append(f"{carried} started from a state before the last period")
     for level, names in run.new_groups.items():
-        notes.append(f"{_counted(len(names), f'new {level}')} drawn from the population")
+        notes.append(f"{counted(len(names), f'new {level}')} drawn from the population")
     if run.borrowed:
-        borrowed = _counted(len(run.borrowed), f"new {twin.unit}")
+        borrowed = counted(len(run.borrowed), f"new {twin.unit}")
         notes.append(f"{borrowed} started from last states of fitted ones, drawn anew per draw")
     for name, count in run.drawn_starts.items():
-        last = _counted(
+        last = counted(
             count,
             f"missing last value of {twin.label(name)}",
             f"missing last values of {twin.label(name)}",
@@ -248,6 +254,6 @@ def _notes(run: Run, undefined: dict[str, int]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _counted(count: int, one: str, many: str | None = None) -> str:
+def counted(count: int, one: str, many: str | None = None) -> str:
     """Say how many things something happens to."""
     return f"1 {one} is" if count == 1 else f"{count:,} {many or one + 's'} are"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from dotwin.worlds.engine import Engine
 
-__all__ = ["Unfolding"]
+__all__ = ["Unfolding", "inside", "sound"]
 
 #: The logarithm of the largest number that a double holds is 709.8.
 _LARGEST_PREDICTOR = 700.0
@@ -39,7 +39,7 @@ _TINY = float(np.finfo(float).tiny)
 _LARGEST = float(np.finfo(float).max)
 
 
-def _sound(response: Response) -> Response:
+def sound(response: Response) -> Response:
     """Hold predictors within what a double can say.
 
     A share of exp(-700) is 0 and a mean of exp(-700) is 0 to all intents; a mean too large to be a
@@ -60,7 +60,7 @@ def _sound(response: Response) -> Response:
     return replace(response, eta=held)
 
 
-def _inside(response: Response, values: NDArray[np.float64]) -> NDArray[np.float64]:
+def inside(response: Response, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Keep values that rounding put on an open end of the support just inside it.
 
     An infinite value is none. Counts, and values that no modifier moves, are inside as they are.
@@ -217,7 +217,34 @@ class Unfolding:
         one = self.twin.indicators[name]
         if one.is_given:
             return world.seen[name][position], None, None
-        environment = WorldEnvironment(
+        if one.equals is not None:
+            environment = self._seen_by(name, world, position, held, reference)
+            value = evaluate(self.expressions[name], environment)
+            value = np.atleast_2d(np.asarray(value, dtype=float))
+            shape = np.broadcast_shapes(value.shape, (1, len(self.start.members.units)))
+            return np.broadcast_to(value, shape), None, None
+        response = self.response(world, name, position, held, reference)
+        level = one.level if one.level is not None else self.twin.unit
+        noise = self.noise(name, self.by_level[level], int(self.start.ordinals[position]))
+        value = inside(response, response.quantile(noise))
+        if level != self.twin.unit:
+            value = value[:, self.start.members.levels[level].representative]
+        if name in self.engine.expected:
+            mean = response.mean()
+            if level != self.twin.unit:
+                mean = mean[:, self.start.members.levels[level].representative]
+            world.means[name, position] = mean
+        return value, response, noise
+
+    def _seen_by(
+        self,
+        name: str,
+        world: World,
+        position: int,
+        held: frozenset[str],
+        reference: World | None,
+    ) -> WorldEnvironment:
+        return WorldEnvironment(
             self.twin,
             world,
             self.start.members,
@@ -226,11 +253,28 @@ class Unfolding:
             held=held,
             reference=reference,
         )
-        if one.equals is not None:
-            value = evaluate(self.expressions[name], environment)
-            value = np.atleast_2d(np.asarray(value, dtype=float))
-            shape = np.broadcast_shapes(value.shape, (1, len(self.start.members.units)))
-            return np.broadcast_to(value, shape), None, None
+
+    def response(
+        self,
+        world: World,
+        name: str,
+        position: int,
+        held: frozenset[str] = frozenset(),
+        reference: World | None = None,
+    ) -> Response:
+        """Return the distribution of an indicator with a mechanism, given its causes in a world.
+
+        Parameters
+        ----------
+        world : World
+        name : str
+        position : int
+        held : frozenset of str
+            Causes that it sees as they are in the reference world.
+        reference : World, optional
+        """
+        one = self.twin.indicators[name]
+        environment = self._seen_by(name, world, position, held, reference)
         mechanism = self.machine.mechanisms[name]
         ordinal = int(self.start.ordinals[position])
         response = respond(
@@ -243,20 +287,10 @@ class Unfolding:
             self.shock(mechanism, ordinal),
             self.fixed,
         )
-        level = one.level if one.level is not None else self.twin.unit
-        noise = self.noise(name, self.by_level[level], ordinal)
         if response.trials is not None:
+            level = one.level if one.level is not None else self.twin.unit
             response = replace(response, trials=self._whole(name, level, response.trials, ordinal))
-        response = _sound(replace(response, extra=self._prepared(name, response)))
-        value = _inside(response, response.quantile(noise))
-        if level != self.twin.unit:
-            value = value[:, self.start.members.levels[level].representative]
-        if name in self.engine.expected:
-            mean = response.mean()
-            if level != self.twin.unit:
-                mean = mean[:, self.start.members.levels[level].representative]
-            world.means[name, position] = mean
-        return value, response, noise
+        return sound(replace(response, extra=self._prepared(name, response)))
 
     def _prepared(self, name: str, response: Response) -> Mapping[str, Any]:
         """Return a response's parameters, those that no period changes prepared only once."""
