@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
-    from dotwin.effects import Effect, Transport
+    from dotwin.effects import (
+        Attribution,
+        Counterfactual,
+        Effect,
+        Mediation,
+        Necessity,
+        Transport,
+    )
     from dotwin.panel import Panel
     from dotwin.worlds.calibration import Backtest
 
@@ -187,4 +194,116 @@ class Questions:
         """
         module = importlib.import_module("dotwin.effects")
         result: Transport = module.transport(self, panel, differs=differs, seed=seed)
+        return result
+
+    def counterfactual(
+        self,
+        scenario: Any,
+        *,
+        periods: slice | str | Sequence[str] | None = None,
+        on: str | Sequence[str] | None = None,
+        ahead: int = 0,
+        seed: int = 0,
+        draws: int = 500,
+        assume: str | Sequence[str] = (),
+    ) -> Counterfactual:
+        """Say what would have happened; see `dotwin.effects.counterfactual`."""
+        module = importlib.import_module("dotwin.effects.counterfactual")
+        result: Counterfactual = module.counterfactual(
+            self,
+            scenario,
+            periods=periods,
+            on=on,
+            ahead=ahead,
+            seed=seed,
+            draws=draws,
+            assume=assume,
+        )
+        return result
+
+    def necessity(
+        self,
+        cause: str,
+        *,
+        on: str,
+        period: str | None = None,
+        seed: int = 0,
+        draws: int = 500,
+        replicates: int = 8,
+        assume: str | Sequence[str] = (),
+    ) -> Necessity:
+        """Say how probably an event hung on a yes-or-no cause; see `dotwin.effects.necessity`."""
+        module = importlib.import_module("dotwin.effects.necessity")
+        result: Necessity = module.necessity(
+            self,
+            cause,
+            on=on,
+            period=period,
+            seed=seed,
+            draws=draws,
+            replicates=replicates,
+            assume=assume,
+        )
+        return result
+
+    def mediation(
+        self,
+        cause: str,
+        *,
+        on: str,
+        through: str | Sequence[str],
+        kind: Literal["interventional", "natural", "path"] = "interventional",
+        contrast: tuple[float, float] | None = None,
+        periods: int | None = None,
+        by: str | Sequence[str] | None = None,
+        seed: int = 0,
+        draws: int = 500,
+        replicates: int | None = None,
+        assume: str | Sequence[str] = (),
+    ) -> Mediation:
+        """Take an effect apart by what it goes through; see `dotwin.effects.mediation`."""
+        module = importlib.import_module("dotwin.effects.mediation")
+        result: Mediation = module.mediation(
+            self,
+            cause,
+            on=on,
+            through=through,
+            kind=kind,
+            contrast=contrast,
+            periods=periods,
+            by=by,
+            seed=seed,
+            draws=draws,
+            replicates=replicates,
+            assume=assume,
+        )
+        return result
+
+    def attribute(
+        self,
+        on: str,
+        *,
+        before: str | slice | Sequence[str] | None = None,
+        after: str | None = None,
+        other: Any = None,
+        period: str | None = None,
+        units: str | Sequence[str] | None = None,
+        detail: Literal["kinds", "indicators"] = "kinds",
+        seed: int = 0,
+        draws: int = 200,
+    ) -> Attribution:
+        """Say why an indicator changed; see `dotwin.effects.attribute`."""
+        module = importlib.import_module("dotwin.effects.attribution")
+        result: Attribution = module.attribute(
+            self,
+            on,
+            before=before,
+            after=after,
+            other=other,
+            period=period,
+            units=units,
+            detail=detail,
+            seed=seed,
+            draws=draws,
+        )
         return result

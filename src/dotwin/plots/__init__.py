@@ -2,6 +2,12 @@
 
 from dotwin.plots.backtest import plot_backtest
 from dotwin.plots.checks import plot_calibration, plot_check, plot_predictive
+from dotwin.plots.counterfactuals import (
+    plot_attribution,
+    plot_counterfactual,
+    plot_mediation,
+    plot_necessity,
+)
 from dotwin.plots.effects import plot_effect
 from dotwin.plots.futures import plot_contrast, plot_futures, plot_groups, plot_support
 from dotwin.plots.posterior import plot_coefficients, plot_convergence, plot_priors
@@ -11,15 +17,19 @@ from dotwin.plots.style import as_svg
 __all__ = [
     "Quantity",
     "as_svg",
+    "plot_attribution",
     "plot_backtest",
     "plot_calibration",
     "plot_check",
     "plot_coefficients",
     "plot_contrast",
     "plot_convergence",
+    "plot_counterfactual",
     "plot_effect",
     "plot_futures",
     "plot_groups",
+    "plot_mediation",
+    "plot_necessity",
     "plot_predictive",
     "plot_priors",
     "plot_support",
