@@ -312,8 +312,8 @@ def mediation(
     assumed = assumptions(assume, (NO_HIDDEN_CAUSES, CROSS_WORLD))
     if kind not in _KINDS:
         raise SpecificationError(f"kind='{kind}': say 'interventional', 'natural' or 'path'.")
-    if replicates is not None and replicates < 2:
-        raise SpecificationError(f"replicates={replicates}: at least 2.")
+    if replicates is not None and replicates < 1:
+        raise SpecificationError(f"replicates={replicates}: at least one.")
     paths = check_paths(fit.twin, cause, on, through, kind)
     values = usual_contrast(fit, cause) if contrast is None else contrast
     a, b = (float(value) for value in values)
@@ -382,35 +382,49 @@ def _parts(
     """Simulate the nested worlds and take their differences; and what noise is left."""
     recipe, programs = _recipe(run, paths, kind)
     count = replicates if replicates is not None else _usual_replicates(run, programs, recipe)
-    levels = []
+    each = []
     for replicate in range(count):
-        # The other noise is that of the next replicate but one, its mirror's neighbour.
+        # The other noise is that of the next replicate but one: the next is this one's mirror.
         other = (replicate + 2) % (2 * ((count + 1) // 2)) if count > 2 else 2 + replicate
-        levels.append(_levels(run, paths, programs, recipe, groups, replicate, other))
-    names = [one.name for one in recipe]
-    each = [_differences({n: level[n] for n in names}, kind) for level in levels]
+        level = _levels(run, paths, programs, recipe, groups, replicate, other)
+        each.append(_differences(level, kind))
     parts = {name: np.mean([one[name] for one in each], axis=0) for name in each[0]}
     # Mirrored noise is one: its two halves are not independent.
     pairs = [each[i : i + 2] for i in range(0, count, 2)]
-    noise = {}
-    for name in parts:
-        means = np.stack([np.mean([one[name] for one in pair], axis=0) for pair in pairs])
-        if len(means) > 1:
-            noise[name] = means.var(axis=0, ddof=1).mean(axis=0) / len(means)
-        else:
-            halves = np.stack([one[name] for one in each])
-            noise[name] = halves.var(axis=0, ddof=1).mean(axis=0) / len(halves)
+    if len(pairs) > 1:
+        means = {n: np.stack([_mean(pair, n) for pair in pairs]) for n in parts}
+        share = len(pairs)
+    else:
+        # Some draws at independent noise show how far the one pair is from its average.
+        step = max(1, run.shape[0] * run.shape[1] // _DRAWS_FOR_NOISE)
+        further = [
+            _differences(
+                _levels(run, paths, programs, recipe, groups, replicate, other, step), kind
+            )
+            for replicate, other in zip(range(4, 4 + count), range(6, 6 + count), strict=True)
+        ]
+        means = {n: np.stack([_mean(each, n)[::step], _mean(further, n)[::step]]) for n in parts}
+        share = 1
+    noise = {n: values.var(axis=0, ddof=1).mean(axis=0) / share for n, values in means.items()}
     return parts, noise
+
+
+def _mean(several: Sequence[Mapping[str, NDArray[np.float64]]], name: str) -> NDArray[np.float64]:
+    return np.asarray(np.mean([one[name] for one in several], axis=0))
 
 
 #: About so many values are simulated unless told how often.
 _BUDGET = 60_000_000
+#: On how many draws the noise that is left is judged where there is one pair of replicates.
+_DRAWS_FOR_NOISE = 50
 
 
 def _usual_replicates(run: Run, programs: Sequence[Program], recipe: Sequence[Nested]) -> int:
     chains, draws, units, periods = run.shape
     nodes = sum(len(programs[one.program].order) for one in recipe)
     each = max(chains * draws * units, 20_000) * periods * nodes
+    if each > 2 * _BUDGET:
+        return 1
     return 2 * int(np.clip(_BUDGET // (2 * each), 1, 8))
 
 
@@ -457,8 +471,9 @@ def _levels(
     groups: Groups,
     replicate: int,
     other: int,
+    step: int = 1,
 ) -> dict[str, NDArray[np.float64]]:
-    """Average the outcome in each world, dims (draw, group, period)."""
+    """Average the outcome in each world, dims (draw, group, period); of every so many draws."""
     chains, draws, _, periods = run.shape
     shape = (chains * draws, len(groups.labels), periods)
     above = {one.name: np.zeros(shape) for one in recipe}
@@ -482,7 +497,7 @@ def _levels(
                 filled = np.where(known, part, 0.0)[..., None]
                 into[name][rows, :, t] = groups.total(filled)[..., 0]
 
-    nesting(run, programs, paths.on, replicate, other).nest(recipe, keep)
+    nesting(run, programs, paths.on, replicate, other).nest(recipe, keep, step)
     with np.errstate(invalid="ignore", divide="ignore"):
         return {name: above[name] / below[name] for name in above}
 

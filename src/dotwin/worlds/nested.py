@@ -74,7 +74,10 @@ class NestedEngine(Engine):
         return Expecting(self, self.machine.block(rows, self.seed), rows)
 
     def nest(
-        self, recipe: Sequence[Nested], keep: Callable[[slice, str, World, list[Any]], None]
+        self,
+        recipe: Sequence[Nested],
+        keep: Callable[[slice, str, World, list[Any]], None],
+        step: int = 1,
     ) -> None:
         """Unfold nested worlds, block after block of draws.
 
@@ -85,6 +88,8 @@ class NestedEngine(Engine):
         keep : callable
             Called as ``keep(rows, name, world, expected)``, with the outcome's expectation in each
             period; by several threads, each for draws of its own.
+        step : int
+            Every so many of the draws are simulated.
         """
 
         def work(own: Unfolding) -> None:
@@ -102,7 +107,9 @@ class NestedEngine(Engine):
                 found[one.name] = world
                 keep(own.rows, one.name, world, expected)
 
-        for _ in self._by_block(work, None):
+        total, reach = len(self.machine.draws), self.size() * step
+        blocks = [slice(first, min(first + reach, total), step) for first in range(0, total, reach)]
+        for _ in self._by_block(work, blocks):
             pass
 
 
