@@ -33,6 +33,7 @@ docs: $(VENV)/.installed-docs ## build the documentation into site/
 
 validate: $(VENV)/.installed ## compare with published answers and with peers
 	@$(BIN)/python benchmarks/validate.py
+	@$(BIN)/python -m benchmarks.counterfactual
 
 clean: ## remove what the other targets wrote, except .venv
 	@rm -rf out site build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

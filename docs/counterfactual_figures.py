@@ -16,14 +16,14 @@ mpl.use("svg")
 import dotwin as dw
 
 IMAGES = Path(__file__).with_name("images")
-SCENARIO = dw.Scenario("filled posts", [dw.do("vacancy_rate", 0.08)])
+SCENARIO = dw.Scenario("filled posts", [dw.at_most("vacancy_rate", 0.07)])
 
 
 def fitted() -> Any:
     """Fit the embedded twin to a panel that is simulated from it."""
     twin = dw.read_twin("workforce_pressure")
-    panel = twin.simulate_panel(units={"region": 5, "provider": 60}, periods=18, seed=8)
-    return dw.fit(twin, panel, draws=500, chains=2, seed=1, progress=False)
+    panel = twin.simulate_panel(units={"region": 4, "provider": 30}, periods=18, seed=17)
+    return dw.fit(twin, panel, draws=400, chains=2, seed=1, progress=False)
 
 
 def main() -> None:

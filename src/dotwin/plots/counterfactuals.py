@@ -181,6 +181,8 @@ def plot_attribution(found: Attribution) -> Figure:
     axes.plot([found.before, found.after], [y[0], y[-1]], "o", color=INK, markersize=5)
     axes.vlines(found.before, y[1], y[0], color=GREY, linewidth=0.6)
     axes.set_yticks(y, names)
+    axes.use_sticky_edges = False
+    axes.margins(x=0.05)
     axes.grid(axis="y", visible=False)
     measure = found.comparisons[0].measure
     twin = found.comparisons[0].ends[0].fit.twin
