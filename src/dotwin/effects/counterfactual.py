@@ -21,7 +21,7 @@ from dotwin.effects.compared import (
 from dotwin.worlds.abduction import look_back, looking_back
 from dotwin.worlds.aggregate import By, unit_of
 from dotwin.worlds.facts import mechanism_reads
-from dotwin.worlds.licence import NO_HIDDEN_CAUSES, Licence, refuse
+from dotwin.worlds.licence import MONOTONE_COUPLING, NO_HIDDEN_CAUSES, Licence, refuse
 from dotwin.worlds.program import chosen_scenarios
 from dotwin.worlds.run import compared
 from dotwin.worlds.simulate import counted, refuse_edges
@@ -333,7 +333,8 @@ def counterfactual(
         Posterior draws, taken evenly from the chains.
     assume : str or sequence of str
         ``no hidden causes``: answer although the declared graph does not license the scenario's
-        effect. ``edge``: let it hold more than 5 % of its unit-periods at an edge of the support.
+        effect. ``monotone coupling``: answer where a cut arrow needs a cause in two states at once.
+        ``edge``: let it hold more than 5 % of its unit-periods at an edge of the support.
 
     Returns
     -------
@@ -363,7 +364,7 @@ def counterfactual(
     >>> float(answer.draws["score"].sel(world="counterfactual").item())
     1.9
     """
-    assumed = assumptions(assume, (NO_HIDDEN_CAUSES, "edge"))
+    assumed = assumptions(assume, (NO_HIDDEN_CAUSES, MONOTONE_COUPLING, "edge"))
     (chosen,) = chosen_scenarios(fit.twin, [scenario])
     if periods is None and fit.twin.panel.period is not None:
         periods = slice(_first_position(fit.twin, chosen), None)

@@ -38,13 +38,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dotwin.effects.compared import assumptions
-from dotwin.effects.mediators import CROSS_WORLD, Paths, check_paths, cross_world, usual_contrast
+from dotwin.effects.mediators import Paths, check_paths, cross_world
+from dotwin.effects.question import usual_contrast
 from dotwin.errors import SpecificationError
 from dotwin.graph import licence as identification_licence
 from dotwin.spec import Scenario, do
 from dotwin.spec.expressions import evaluate, parse
 from dotwin.worlds.aggregate import By, Groups, group_units
-from dotwin.worlds.licence import NO_HIDDEN_CAUSES, Licence, Verdict, licence_of, refuse
+from dotwin.worlds.licence import (
+    MONOTONE_COUPLING,
+    NO_HIDDEN_CAUSES,
+    Licence,
+    Verdict,
+    licence_of,
+    refuse,
+)
 from dotwin.worlds.nested import Nested, nesting
 from dotwin.worlds.run import plan
 from dotwin.worlds.simulate import simulate
@@ -309,7 +317,7 @@ def mediation(
     ----------
     .. [1] VanderWeele, T. J. and Tchetgen Tchetgen, E. J. (2017). doi:10.1111/rssb.12194
     """
-    assumed = assumptions(assume, (NO_HIDDEN_CAUSES, CROSS_WORLD))
+    assumed = assumptions(assume, (NO_HIDDEN_CAUSES, MONOTONE_COUPLING))
     if kind not in _KINDS:
         raise SpecificationError(f"kind='{kind}': say 'interventional', 'natural' or 'path'.")
     if replicates is not None and replicates < 1:
@@ -369,7 +377,7 @@ def _licence(
             label = " and ".join(map(twin.label, what))
             sentence = f"{label} on {twin.label(outcome)}: {verdict.reason}"
             status: Literal["assumed", "no"] = "assumed" if hidden else "no"
-            found = replace(found, identified=Verdict(status, sentence))
+            found = replace(found, identified=Verdict(status, sentence, NO_HIDDEN_CAUSES))
             refuse(found, (paths.on,))
     if kind == "interventional":
         return found

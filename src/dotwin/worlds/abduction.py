@@ -176,11 +176,11 @@ class Recalled(Unfolding):
 
     def begin(self) -> World:
         """Return another world that has the factual one's past."""
-        copies = [
+        seen, natural = (
             {name: list(values) for name, values in kept.items()}
             for kept in (self.factual.seen, self.factual.natural)
-        ]
-        return World(self.past, *copies)
+        )
+        return World(self.past, seen, natural)
 
     def advance(self, changing: Changing, t: int) -> None:
         """Unfold another world by a period; what it cannot reach is the factual world."""
