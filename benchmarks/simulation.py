@@ -101,7 +101,7 @@ TRUTH: dict[str, Any] = {
 }  # fmt: skip
 
 
-def fitted(units: int, draws: int, seed: int = 1) -> Fit:
+def fitted(units: int, draws: int, seed: int = 1, periods: int = 9) -> Fit:
     """Return a fit whose draws scatter around the truth, without sampling."""
     one = twin()
     fixed = dict(TRUTH)
@@ -112,7 +112,7 @@ def fitted(units: int, draws: int, seed: int = 1) -> Fit:
         assert len(given) == own
         fixed |= {f"{name}.sd_{level}": sd for level, sd in SPREAD.items()}
     panel = one.simulate_panel(
-        units={"region": 20, "provider": units}, periods=9, seed=seed, parameters=fixed
+        units={"region": 20, "provider": units}, periods=periods, seed=seed, parameters=fixed
     )
     rng = np.random.default_rng(seed)
     values = {}

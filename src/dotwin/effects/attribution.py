@@ -28,7 +28,7 @@ from dotwin.effects.sides import Comparison, compare
 from dotwin.errors import SpecificationError
 from dotwin.graph import licence as identification_licence
 from dotwin.worlds.facts import window_of
-from dotwin.worlds.licence import Licence, Verdict
+from dotwin.worlds.licence import NO_HIDDEN_CAUSES, Licence, Verdict
 from dotwin.worlds.tables import number, over_draws
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ def _licence(found: Comparison) -> Licence:
             f"under the declared graph, not an effect: not everything that moves them along with "
             f"the outcome is declared or recorded. {coupling}"
         )
-        identified = Verdict("assumed", sentence)
+        identified = Verdict("assumed", sentence, NO_HIDDEN_CAUSES)
     else:
         identified = Verdict(
             "yes", f"Every step to the outcome is licensed on the declared graph. {coupling}"

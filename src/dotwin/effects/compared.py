@@ -11,7 +11,7 @@ import numpy as np
 from dotwin.errors import SpecificationError, nearest
 from dotwin.spec.expressions import Expr, parse
 from dotwin.worlds.aggregate import By, Groups, adds_up, aggregate, group_units
-from dotwin.worlds.licence import Licence, Verdict, licence_of
+from dotwin.worlds.licence import Licence, licence_of
 from dotwin.worlds.program import BASELINE, Program
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Worlds:
     def unit_level(self, licence: Licence, words: str) -> Licence:
         """Add to a licence's verdict on averages what single units rest on."""
         found = licence.identified
-        return replace(licence, identified=Verdict(found.status, f"{found.sentence} {words}"))
+        return replace(licence, identified=replace(found, sentence=f"{found.sentence} {words}"))
 
 
 def assumptions(assume: str | Sequence[str], accepted: Sequence[str]) -> frozenset[str]:

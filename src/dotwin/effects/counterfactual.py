@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dotwin.effects.both_worlds import both_worlds
 from dotwin.effects.compared import (
     Worlds,
     assumptions,
@@ -18,12 +19,11 @@ from dotwin.effects.compared import (
     outcomes_of,
     what_is,
 )
-from dotwin.worlds.abduction import look_back, looking_back
+from dotwin.worlds.abduction import look_back
 from dotwin.worlds.aggregate import By, unit_of
 from dotwin.worlds.facts import mechanism_reads
-from dotwin.worlds.licence import NO_HIDDEN_CAUSES, Licence, refuse
+from dotwin.worlds.licence import MONOTONE_COUPLING, NO_HIDDEN_CAUSES, Licence, refuse
 from dotwin.worlds.program import chosen_scenarios
-from dotwin.worlds.run import compared
 from dotwin.worlds.simulate import counted, refuse_edges
 from dotwin.worlds.tables import number, over_draws
 
@@ -35,10 +35,8 @@ if TYPE_CHECKING:
     from dotwin.inference import Fit
     from dotwin.spec import Scenario
     from dotwin.spec.twin import Twin
-    from dotwin.worlds.changing import Tally
     from dotwin.worlds.facts import Facts
     from dotwin.worlds.run import Run
-    from dotwin.worlds.world import World
 
 __all__ = ["Counterfactual", "counterfactual"]
 
@@ -218,10 +216,10 @@ class Counterfactual:
         groups = self.worlds.groups(by)
         chosen = self.outcomes if on is None else (on,) if isinstance(on, str) else tuple(on)
         names = tuple(self.values)
-        other, _ = _values(self.run, self.facts, names, abduction=1)
+        other, _ = both_worlds(self.run, self.facts, names, abduction=1)
         ahead = len(self.run.future) + self.run.start.past > self.facts.known
         # Replicates 0 and 1 mirror each other; 2 is independent of both.
-        later = _values(self.run, self.facts, names, replicate=2)[0] if ahead else None
+        later = both_worlds(self.run, self.facts, names, replicate=2)[0] if ahead else None
         tables = []
         for text in chosen:
 
@@ -333,7 +331,8 @@ def counterfactual(
         Posterior draws, taken evenly from the chains.
     assume : str or sequence of str
         ``no hidden causes``: answer although the declared graph does not license the scenario's
-        effect. ``edge``: let it hold more than 5 % of its unit-periods at an edge of the support.
+        effect. ``monotone coupling``: answer where a cut arrow needs a cause in two states at once.
+        ``edge``: let it hold more than 5 % of its unit-periods at an edge of the support.
 
     Returns
     -------
@@ -363,7 +362,7 @@ def counterfactual(
     >>> float(answer.draws["score"].sel(world="counterfactual").item())
     1.9
     """
-    assumed = assumptions(assume, (NO_HIDDEN_CAUSES, "edge"))
+    assumed = assumptions(assume, (NO_HIDDEN_CAUSES, MONOTONE_COUPLING, "edge"))
     (chosen,) = chosen_scenarios(fit.twin, [scenario])
     if periods is None and fit.twin.panel.period is not None:
         periods = slice(_first_position(fit.twin, chosen), None)
@@ -372,7 +371,7 @@ def counterfactual(
     # Neither identification nor convergence looks at values, so nothing is computed in vain.
     refuse(Worlds(run, {}).licence(chosen.name, outcomes, assumed - {"edge"}), outcomes)
     wanted = dict.fromkeys([*collected(fit.twin, outcomes), *run.programs[1].changes])
-    values, tally = _values(run, facts, tuple(wanted))
+    values, tally = both_worlds(run, facts, tuple(wanted))
     refuse_edges(tally, assumed)
     return Counterfactual(
         scenario=chosen,
@@ -392,49 +391,6 @@ def _first_position(twin: Twin, scenario: Scenario) -> int:
     reads = mechanism_reads(twin)
     reached = changed.union(*(twin.graph.descendants(name) for name in changed))
     return max((lag for name in reached for _, lag in reads[name]), default=0)
-
-
-def _values(
-    run: Run, facts: Facts, names: tuple[str, ...], *, abduction: int = 0, replicate: int = 0
-) -> tuple[dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]], Tally]:
-    """Make both worlds, and keep some indicators: (draw, unit, period) of each."""
-    was, other = run.programs
-    pruned = compared(run, was, other, other.touched, frozenset(names))
-    programs = (pruned[0], pruned[-1])
-    engine = looking_back(run, facts, programs, abduction=abduction, replicate=replicate)
-    chains, draws, units, periods = run.shape
-    count, past = chains * draws, run.start.past
-    gaps = {name for name, _ in facts.gaps.cells + facts.gaps.computed} if facts.gaps else set()
-    ahead = past + periods > facts.known
-    kept: dict[tuple[str, int], NDArray[np.float64]] = {}
-    fixed: dict[str, NDArray[np.float64]] = {}
-    for name in names:
-        known = facts.values.get(name)
-        if known is not None and known.dtype.kind in "OUT":
-            continue
-        if known is not None and name not in gaps and not ahead:
-            window = known[:, past : past + periods]
-            fixed[name] = np.broadcast_to(window, (count, units, periods))
-        else:
-            kept[name, 0] = np.empty((count, periods, units))
-        if name in other.touched:
-            kept[name, 1] = np.empty((count, periods, units))
-
-    def keep(rows: slice, number: int, world: World) -> None:
-        for (name, which), values in kept.items():
-            if which == number:
-                for t in range(periods):
-                    values[rows, t] = world.seen[name][past + t]
-
-    engine.collect(keep)
-    found = {}
-    for name in names:
-        if name not in fixed and (name, 0) not in kept:
-            continue
-        first = fixed[name] if name in fixed else kept[name, 0].swapaxes(1, 2)
-        second = kept[name, 1].swapaxes(1, 2) if (name, 1) in kept else first
-        found[name] = (first, second)
-    return found, engine.tally
 
 
 def _notes(run: Run, facts: Facts) -> tuple[str, ...]:

@@ -7,20 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dotwin.errors import LicenceError, SpecificationError, nearest
-from dotwin.mechanisms.links import get_link
-from dotwin.worlds.licence import Licence, Verdict
+from dotwin.worlds.licence import MONOTONE_COUPLING, Licence, Verdict
 
 if TYPE_CHECKING:
-    from dotwin.inference import Fit
     from dotwin.spec.twin import Twin
 
-__all__ = ["CROSS_WORLD", "Paths", "check_paths", "cross_world", "usual_contrast"]
-
-#: What to assume where only the model's form says what two worlds have in common.
-CROSS_WORLD = "monotone coupling"
+__all__ = ["Paths", "check_paths", "cross_world"]
 
 
 @dataclass(frozen=True)
@@ -169,12 +162,13 @@ def cross_world(
             f"through {mediators} and otherwise: the effect would need it in two states at once, "
             f"and no data say how these belong together (Avin, Shpitser and Pearl 2005)."
         )
-        if CROSS_WORLD not in assumed:
+        if MONOTONE_COUPLING not in assumed:
             raise LicenceError(
                 f"{reason} Ask for kind='interventional', which is identified here, or say "
-                f"assume='{CROSS_WORLD}' to let the form of the mechanisms decide."
+                f"assume='{MONOTONE_COUPLING}' to let the form of the mechanisms decide."
             )
-        verdict = Verdict("assumed", f"{found.sentence} {reason} The form of the model decides.")
+        sentence = f"{found.sentence} {reason} The form of the model decides."
+        verdict = Verdict("assumed", sentence, found.assumption or MONOTONE_COUPLING)
         return replace(licence, identified=verdict)
     sentence = (
         f"{found.sentence} Beyond that it takes cross-world independence: that, given the recorded "
@@ -182,26 +176,4 @@ def cross_world(
         f"{label(paths.on)} would be under the other share no cause, their unit effects and period "
         f"shocks included. No experiment could test this."
     )
-    return replace(licence, identified=Verdict(found.status, sentence))
-
-
-def usual_contrast(fit: Fit, cause: str) -> tuple[float, float]:
-    """Return the reference centre of a cause and one sd above it; 0 and 1 where it is yes or no."""
-    one = fit.twin.indicators[cause]
-    recorded = fit.panel.values(cause) if cause in fit.panel.indicators else np.array([])
-    if recorded.dtype.kind in "OUT" or one.family == "ordinal":
-        raise SpecificationError(f"contrast: say which values of {cause} are compared.")
-    known = recorded[np.isfinite(recorded)]
-    if one.family == "bernoulli" or (known.size and np.isin(known, (0.0, 1.0)).all()):
-        return 0.0, 1.0
-    if cause in fit.designs:
-        design = fit.designs[cause]
-        centre, sd = design.reference.child
-        inverse = get_link(design.equation.family.link).inverse
-        size = float(one.out_of or 1.0)
-        return size * float(inverse(centre)), size * float(inverse(centre + sd))
-    for design in fit.designs.values():
-        if cause in design.reference.factors:
-            centre, sd = design.reference.factors[cause]
-            return centre, centre + sd
-    return float(known.mean()), float(known.mean() + known.std())
+    return replace(licence, identified=replace(found, sentence=sentence))
