@@ -114,7 +114,9 @@ def table(case: Case, seed: int) -> pd.DataFrame:
 def twin_of(case: Case, *, fitted: bool) -> Twin:
     """Declare the front door."""
     usual = {"plausible": [-2.0, 2.0], "pooling": ["home"]}
-    binary = {"domain": "capacity", "family": "bernoulli", "causes": {"x": {}}}
+    # On the logit scale a reference sd of x does more than the default prior thinks likely.
+    strong = {"x": {"prior": "normal(0, 2)"}}
+    binary = {"domain": "capacity", "family": "bernoulli", "causes": strong}
     linear = {"domain": "capacity", "family": "normal", "causes": {"x": {}}, **usual}
     hidden = {"affects": ["x", "y"], "level": "home"}
     return Twin(
