@@ -89,6 +89,9 @@ def reasons(content: dict[str, Any], rows: list[Row]) -> list[str]:
             "*Wall time.* The machine was shared by many other processes when it was measured, so "
             "wall time is several times what the CPU-seconds beside it take on two free cores."
         )
+    for one in content["growth"]["providers"]:
+        if "not finished" in one:
+            said.append(f"*Growth.* With {one['providers']:,} providers: {one['not finished']}.")
     real = {n: one for n, one in content["real"].items() if one.get("declined")}
     for name, one in real.items():
         if name.endswith("-first"):
