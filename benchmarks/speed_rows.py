@@ -11,6 +11,9 @@ NAMES = {
     "numpyro": "PyMC's density, NumPyro",
     "pathmc": "pathmc",
 }
+#: Peers that fit the joint model.
+PEERS = 3
+
 Row = tuple[str, str, str, str, str]
 
 
@@ -58,6 +61,9 @@ def rows_of(content: dict[str, Any], update: dict[str, Any] | None) -> list[Row]
                     continue
                 ratio = one["ess_per_cpu_second"] / best["ess_per_cpu_second"]
                 kept = one["draws"] * one["chains"]
+                tried = len({rival["who"] for rival in rivals})
+                # A peer that was not measured might have been the best one.
+                short = "" if tried == PEERS else f", {tried} of {PEERS} peers measured"
                 rows.append(
                     (
                         f"smallest ESS per CPU-second, {providers} providers, {state}, dotwin "
@@ -65,7 +71,7 @@ def rows_of(content: dict[str, Any], update: dict[str, Any] | None) -> list[Row]
                         times(ratio),
                         f"≥ {bar} ×",
                         f"≥ {aim:,} ×",
-                        verdict(ratio, bar, aim),
+                        verdict(ratio, bar, aim) + short,
                     )
                 )
     many = {one["state"]: one for one in picked(content, who="dotwin", providers=500)}

@@ -110,6 +110,11 @@ def reasons(content: dict[str, Any], rows: list[Row]) -> list[str]:
         for state in ("cold", "warm")
         if not picked(content, who=who, providers=providers, state=state)
     ]
+    absent += [
+        f"`{name}`"
+        for name in ("nursing_home_quarters", "nursing_home_outcomes")
+        if name not in content["real"]
+    ]
     if absent:
         said.append(
             f"*Not measured in this run*, for want of CPU time: {'; '.join(absent)}. The best peer "
