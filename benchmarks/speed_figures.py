@@ -48,7 +48,7 @@ def figures_of(content: dict[str, Any], folder: Path) -> None:
         ax.set_xscale("log")
         ax.set_xlim(0.01, 5000)
         ax.set_title(f"{providers} providers", fontsize=9, loc="left")
-        ax.set_xlabel("smallest ESS per CPU-second")
+        ax.set_xlabel("ESS per CPU-second")
         ax.spines[["top", "right"]].set_visible(False)
     save(figure, folder / "speed-peers.svg")
 

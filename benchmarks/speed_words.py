@@ -89,6 +89,9 @@ def reasons(content: dict[str, Any], rows: list[Row]) -> list[str]:
             "*Wall time.* The machine was shared by many other processes when it was measured, so "
             "wall time is several times what the CPU-seconds beside it take on two free cores."
         )
+    for one in content["growth"]["providers"]:
+        if "not finished" in one:
+            said.append(f"*Growth.* With {one['providers']:,} providers: {one['not finished']}.")
     real = {n: one for n, one in content["real"].items() if one.get("declined")}
     for name, one in real.items():
         if name.endswith("-first"):
@@ -106,6 +109,11 @@ def reasons(content: dict[str, Any], rows: list[Row]) -> list[str]:
         for providers in (60, 150)
         for state in ("cold", "warm")
         if not picked(content, who=who, providers=providers, state=state)
+    ]
+    absent += [
+        f"`{name}`"
+        for name in ("nursing_home_quarters", "nursing_home_outcomes")
+        if name not in content["real"]
     ]
     if absent:
         said.append(
