@@ -26,7 +26,9 @@ _DISTANCES = (0.8, 1.6, 2.6, 4.0, 6.0, 9.0, 13.0)
 _DROP = 7.0
 #: The other hyperparameters go along with one at most this many sds.
 _ALONG = 2.0
-#: How fast a tail falls at least, and towards a spread of 0 at most.
+#: How fast a tail falls at least, and towards a spread of 0 at most: as the log of a spread of
+#: which the data say nothing there. Where they say much, so slow a tail would hold more than all
+#: the rest, so it may fall as fast as puts the width of the rest under it.
 _SLOWEST, _FASTEST_LEFT = 0.05, 1.0
 #: Points of the table of the distribution, and where tau's table ends.
 _FINE = 4001
@@ -130,11 +132,11 @@ def _from_table(h: Floats, log_density: Floats) -> Axis:
 
     left = (log_density[1] - log_density[0]) / (h[1] - h[0])
     right = (log_density[-2] - log_density[-1]) / (h[-1] - h[-2])
-    left = min(max(left, _SLOWEST), _FASTEST_LEFT)
     right = max(right, _SLOWEST)
     fine = np.linspace(h[0], h[-1], _FINE)
     height = np.exp(PchipInterpolator(h, log_density)(fine))
     pieces = 0.5 * (height[1:] + height[:-1]) * np.diff(fine)
+    left = min(max(left, _SLOWEST), max(_FASTEST_LEFT, 1.0 / float(pieces.sum())))
     tails = height[0] / left, height[-1] / right
     below = tails[0] + np.r_[0.0, np.cumsum(pieces)]
     above = tails[1] + np.r_[np.cumsum(pieces[::-1])[::-1], 0.0]
