@@ -10,6 +10,7 @@ from dotwin.effects.mediation import Mediation, mediation
 from dotwin.effects.necessity import Necessity, necessity
 from dotwin.effects.needed_to_treat import NeededToTreat
 from dotwin.effects.result import Effect
+from dotwin.effects.sensitivity import Sensitivity
 from dotwin.effects.transport import Transport, transport
 from dotwin.effects.warning import NOTICE, EarlyWarning
 from dotwin.effects.warning_scores import WarningScores, backtest_warning
@@ -25,6 +26,7 @@ __all__ = [
     "Mediation",
     "Necessity",
     "NeededToTreat",
+    "Sensitivity",
     "Transport",
     "WarningScores",
     "attribute",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dotwin.effects.needed_to_treat import NeededToTreat
+    from dotwin.effects.sensitivity import Sensitivity
     from dotwin.worlds.futures import Futures
     from dotwin.worlds.licence import Licence
     from dotwin.worlds.support import Support
@@ -166,6 +168,28 @@ class Effect:
         from dotwin.effects.needed_to_treat import number_needed_to_treat
 
         return number_needed_to_treat(self, worse, interval)
+
+    def sensitivity(
+        self, *, strengths: Sequence[float] | None = None, correlation: float | None = None
+    ) -> Sensitivity:
+        """Add a hidden cause of stated strength and say where the interval first includes zero.
+
+        See `dotwin.effects.sensitivity.sensitivity`.
+
+        Parameters
+        ----------
+        strengths : sequence of float, optional
+            Multiples of the strongest observed cause; from 0.25 to 3 unless given.
+        correlation : float, optional
+            The hidden cause's partial correlation with the cause, in place of a strength there.
+
+        Returns
+        -------
+        Sensitivity
+        """
+        from dotwin.effects.sensitivity import STRENGTHS, sensitivity
+
+        return sensitivity(self, STRENGTHS if strengths is None else strengths, correlation)
 
     @property
     def heterogeneity(self) -> str:

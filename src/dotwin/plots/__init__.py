@@ -14,6 +14,7 @@ from dotwin.plots.futures import plot_contrast, plot_futures, plot_groups, plot_
 from dotwin.plots.graph_test import plot_graph_test
 from dotwin.plots.posterior import plot_coefficients, plot_convergence, plot_priors
 from dotwin.plots.quantity import Quantity, quantity
+from dotwin.plots.sensitivity import plot_sensitivity
 from dotwin.plots.style import as_svg
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "plot_predictive",
     "plot_priors",
     "plot_reliability",
+    "plot_sensitivity",
     "plot_support",
     "quantity",
 ]
