@@ -35,6 +35,8 @@ __all__ = ["STRENGTHS", "Sensitivity", "sensitivity"]
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 #: Rounds of taking group means off, over levels that cross; nested levels need one.
 _ROUNDS = 50
+#: Of the strongest hidden cause that can be.
+_NEARLY = 0.99
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -125,8 +127,9 @@ def sensitivity(
     r"""Add a hidden cause of stated strength and say where the interval first includes zero.
 
     The outcome's coefficient of the cause holds, besides the cause's own effect,
-    :math:`\gamma\delta` [1]_: what one sd of the hidden cause adds to the outcome's linear predictor
-    times the coefficient of the cause in a regression of the hidden cause on the observed causes,
+    :math:`\gamma\delta` [1]_: what one sd of the hidden cause adds to the outcome's linear
+    predictor, times the coefficient of the cause in a regression of the hidden cause on the
+    observed causes,
     :math:`\delta = \alpha / \operatorname{var}(A \mid \text{the others})`. Coefficients of the
     others move with it. Both arrows are as strong as the strength says, in multiples of the
     largest effect per sd that any observed cause has on the same indicator.
@@ -169,9 +172,8 @@ def sensitivity(
             f"A hidden cause {number(bias.most)} times as strong or more cannot be: it would "
             f"explain more than all that is left of {question.twin.label(question.cause)}"
         )
-        if possible.size == 0:
-            raise SpecificationError(f"strengths={strengths!r}: {notes[0]}.")
-        grid = possible
+        # As near to the strongest that can be as still leaves something of the cause.
+        grid = np.unique([*possible, _NEARLY * bias.most])
     if (link := design.equation.family.link) != "identity":
         notes.append(
             f"The outcome has a {link} link: the formula holds on its linear predictor, "
@@ -232,7 +234,10 @@ def _handled(effect: Effect) -> tuple[Design, int]:
     mine = [i for i, term in enumerate(predictor.terms) if cause in _names(twin, term)]
     if len(mine) != 1:
         count = "no term" if not mine else f"{len(mine)} terms"
-        raise refuse(f"the cause enters the outcome's mechanism with {count}; it must be one.")
+        raise refuse(
+            f"the cause enters the outcome's mechanism with {count}; it must be one. "
+            f"Where units are pooled, 'between: same' keeps one."
+        )
     term = predictor.terms[mine[0]]
     if len(term.factors) != 1 or not isinstance(term.factors[0], Ref) or term.varying:
         raise refuse("the cause must enter as itself, with one coefficient for all.")
@@ -272,7 +277,8 @@ def _reached(twin: Any, source: str) -> dict[str, int]:
 
 def _strongest(fit: Fit, design: Design) -> tuple[float, str]:
     """Return the largest effect per sd of an observed cause, on the linear predictor."""
-    means = fit.tree["posterior"][f"{design.child}.causes"].mean(("chain", "draw")).values
+    posterior = fit.tree["posterior"].to_dataset()
+    means = posterior[f"{design.child}.causes"].mean(("chain", "draw")).values
     sds = design.main.columns.std(axis=0)
     size = {
         i: abs(float(means[i]) * float(sds[i]))
@@ -328,6 +334,8 @@ def _bias(
             for name, lag in all_reads(twin, f)
         )
     ]
+    if len(others) < len(terms) - 1:
+        _nothing_opened(question, design, [terms[i] for i in others], factor)
     raw = design.main.columns
     flat = _within(design, raw)
     slopes = np.linalg.lstsq(flat[:, others], flat[:, own], rcond=None)[0]
@@ -352,6 +360,23 @@ def _bias(
     # The linear predictor keeps its mean over the rows.
     intercept = -float(raw.mean(axis=0) @ coefficients)
     return _Bias(coefficients, intercept, own, power, most)
+
+
+def _nothing_opened(question: Question, design: Design, others: Sequence[Term], cause: Ref) -> None:
+    """Refuse where a result of the cause would tell of the hidden cause after all.
+
+    Given the cause, the hidden cause and the cause's other causes depend on each other. A result
+    of the cause that those act on too tells of them, unless the outcome's mechanism reads them.
+    """
+    twin = question.twin
+    known = {read for term in others for f in term.factors for read in all_reads(twin, f)}
+    for name, lag in sorted(_reads_of(twin, cause.name)):
+        if (name, lag + cause.lag) not in known:
+            raise SpecificationError(
+                f"sensitivity of {design.child} to {cause.name}: the outcome's mechanism reads a "
+                f"result of {cause.name} but not {name}, a cause of {cause.name}; the formula is "
+                f"not known to hold then."
+            )
 
 
 def _within(design: Design, columns: NDArray[np.float64]) -> NDArray[np.float64]:
