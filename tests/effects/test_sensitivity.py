@@ -228,3 +228,10 @@ def test_over_periods_the_outcomes_memory_is_corrected_too() -> None:
     assert towards["mean"] == pytest.approx(truth, abs=0.03)
     assert naive - truth > 0.15
     assert abs(short[2] - long[2]) > 0.02
+
+
+def test_a_result_of_the_cause_is_refused_where_it_opens_a_path_to_the_hidden_cause() -> None:
+    fit = linear({"w": {}, "a": {"w": 1.0}, "m": {"a": 1.0, "w": 1.0}, "y": {"a": 0.5, "m": 0.3}})
+    effect = fit.effect("a", on="y", horizon=2, seed=1, assume=["no hidden causes", "edge"])
+    with pytest.raises(SpecificationError, match="reads a result of a but not w"):
+        effect.sensitivity()
