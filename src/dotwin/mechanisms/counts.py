@@ -11,6 +11,7 @@ type FloatArray = NDArray[np.float64]
 
 _MOST = 0.9  # one minus a tail up to this keeps all but one digit
 _FEW_TRIALS = 64
+_NOTHING = 1e-18  # of a sum, what no digit of it shows
 _STIRLING_FROM = 16.0  # from here five terms of Stirling's series reach double precision
 
 
@@ -176,7 +177,7 @@ def beta_binomial_log_lower(
     """Log P(Y <= k) of a beta-binomial count: the sum of its terms from k down to 0.
 
     The sum is relative to the term at k, so that a tail of 1e-400 has a logarithm.
-    Long lanes leave last; the cost is the largest k.
+    Long lanes leave last; the cost is the largest k, or where terms that only fall stop to count.
     """
     shaped = np.broadcast_arrays(np.floor(np.asarray(k, dtype=float)), trials, a, b)
     shape = shaped[0].shape
@@ -186,6 +187,8 @@ def beta_binomial_log_lower(
     lanes = np.flatnonzero(inside > 0)
     at, m, p, q = inside[lanes], n[lanes], x[lanes], y[lanes]
     term, total = np.ones(lanes.size), np.ones(lanes.size)
+    # With one mode, terms that once are far below the sum never rise again.
+    one_mode = (p >= 1.0) & (q >= 1.0)
     while lanes.size:
         with np.errstate(over="ignore"):
             term = term * (at * (q + m - at) / ((m - at + 1.0) * (p + at - 1.0)))
@@ -197,12 +200,12 @@ def beta_binomial_log_lower(
             log_sum[lanes[large]] += np.log(total[large])
             term = np.where(large, term / total, term)
             total = np.where(large, 1.0, total)
-        done = at <= 0
+        done = (at <= 0) | (one_mode & (at * term < _NOTHING * total))
         if done.any():
             log_sum[lanes[done]] += np.log(total[done])
             keep = ~done
             lanes, at, m, p, q = (z[keep] for z in (lanes, at, m, p, q))
-            term, total = term[keep], total[keep]
+            term, total, one_mode = term[keep], total[keep], one_mode[keep]
     with np.errstate(divide="ignore", invalid="ignore"):
         out = np.minimum(beta_binomial_logpmf(inside, n, x, y) + log_sum, 0.0)
     out = np.where(top < 0, -np.inf, np.where(top >= n, 0.0, out))
