@@ -295,3 +295,16 @@ def test_a_scenario_of_the_twin_is_called_by_name(workforce: Fit) -> None:
     assert list(futures.scenarios) == ["baseline", "keep staff"]
     with pytest.raises(SpecificationError, match="Did you mean 'keep staff'"):
         workforce.simulate(periods=2, scenarios=["keep staf"], seed=1)
+
+
+def test_an_intervention_by_itself_is_a_scenario_and_other_things_are_refused(
+    persistent: Fit,
+) -> None:
+    asked = do("x", 1)
+    alone = persistent.simulate(periods=2, scenarios=asked, seed=1)
+    named = persistent.simulate(periods=2, scenarios=Scenario("set", [asked]), seed=1)
+    assert list(alone.scenarios) == ["baseline", "do(x, 1)"]
+    before, after = alone.draws.sel(scenario="do(x, 1)"), named.draws.sel(scenario="set")
+    assert before["x"].equals(after["x"].assign_coords(scenario="do(x, 1)"))
+    with pytest.raises(SpecificationError, match="7 is neither a scenario, nor an intervention"):
+        persistent.simulate(periods=2, scenarios=[7], seed=1)  # type: ignore[list-item]

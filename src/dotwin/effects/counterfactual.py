@@ -23,7 +23,7 @@ from dotwin.worlds.abduction import look_back
 from dotwin.worlds.aggregate import By, unit_of
 from dotwin.worlds.facts import mechanism_reads
 from dotwin.worlds.licence import MONOTONE_COUPLING, NO_HIDDEN_CAUSES, Licence, refuse
-from dotwin.worlds.program import chosen_scenarios
+from dotwin.worlds.program import Asked, chosen_scenarios
 from dotwin.worlds.simulate import counted, refuse_edges
 from dotwin.worlds.tables import number, over_draws
 
@@ -294,7 +294,7 @@ class Counterfactual:
 
 def counterfactual(
     fit: Fit,
-    scenario: Scenario | str,
+    scenario: Asked,
     *,
     periods: slice | str | Sequence[str] | None = None,
     on: str | Sequence[str] | None = None,
@@ -313,9 +313,9 @@ def counterfactual(
     Parameters
     ----------
     fit : Fit
-    scenario : Scenario or str
-        A name stands for a scenario of the twin. It begins with the window unless it says
-        otherwise.
+    scenario : Scenario, Intervention or str
+        A name stands for a scenario of the twin, an intervention for itself. It begins with the
+        window unless it says otherwise.
     periods : slice, str or sequence of str, optional
         The window, such as ``slice("2025-01", "2025-06")`` with both ends in it; all periods
         that can be looked back on unless given.

@@ -11,7 +11,7 @@ from dotwin.effects.warning import EarlyWarning
 from dotwin.errors import SpecificationError, nearest
 from dotwin.spec.expressions import Bool, Compare, Expr, Not, parse
 from dotwin.worlds.licence import Licence, Verdict, backtested_verdict, converged_verdict
-from dotwin.worlds.program import BASELINE
+from dotwin.worlds.program import BASELINE, Asked
 from dotwin.worlds.run import plan
 from dotwin.worlds.tables import interval_ends
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from dotwin.inference import Fit
     from dotwin.panel import Panel
-    from dotwin.spec.scenario import Scenario
     from dotwin.spec.twin import Twin
 
 __all__ = ["condition_of", "early_warning"]
@@ -36,7 +35,7 @@ def early_warning(
     horizon: int,
     seed: int,
     alert_at: float = 0.5,
-    interventions: Sequence[Scenario | str] | Scenario | str | None = None,
+    interventions: Sequence[Asked] | Asked | None = None,
     looked_at: str | None = None,
     interval: float = 0.9,
     draws: int = 200,
@@ -68,7 +67,7 @@ def early_warning(
     alert_at : float
         A unit calls for an alert when its risk surely reaches this probability. Rare crossings
         need a low one.
-    interventions : sequence of Scenario or str, optional
+    interventions : sequence of Scenario, Intervention or str, optional
         What could be done; all scenarios of the twin unless given, an empty one for none. The
         gain of one that is not identified, or that goes beyond what the panel shows, is not
         computed.

@@ -40,7 +40,7 @@ import numpy as np
 from dotwin.effects.compared import assumptions
 from dotwin.effects.mediated import Kind, parts_of
 from dotwin.effects.mediators import Paths, check_paths, cross_world
-from dotwin.effects.question import usual_contrast
+from dotwin.effects.question import NO_PLAN, usual_contrast
 from dotwin.errors import SpecificationError
 from dotwin.graph import licence as identification_licence
 from dotwin.spec import Scenario, do
@@ -324,9 +324,13 @@ def mediation(
         raise SpecificationError(f"contrast={contrast}: two values that differ.")
     if periods is None and fit.twin.panel.period is not None:
         periods = _HORIZON
-    first, second = (Scenario(f"{cause} = {number(v)}", [do(cause, v)]) for v in (a, b))
+    first, second = (
+        Scenario(f"{cause} = {number(v)}", [do(cause, v)], source=NO_PLAN) for v in (a, b)
+    )
     if first.name == second.name:
-        first, second = (Scenario(f"{cause} = {v!r}", [do(cause, v)]) for v in (a, b))
+        first, second = (
+            Scenario(f"{cause} = {v!r}", [do(cause, v)], source=NO_PLAN) for v in (a, b)
+        )
     found = _licence(fit, paths, kind, (first, second), periods, seed, assumed)
     run = plan(
         fit,

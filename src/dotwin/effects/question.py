@@ -28,13 +28,22 @@ if TYPE_CHECKING:
     from dotwin.panel import Panel
     from dotwin.spec.twin import Twin
 
-__all__ = ["ASSUMPTIONS", "Hold", "Question", "Settings", "ask", "is_yes_no", "usual_contrast"]
+__all__ = [
+    "ASSUMPTIONS",
+    "NO_PLAN",
+    "Hold",
+    "Question",
+    "Settings",
+    "ask",
+    "is_yes_no",
+    "usual_contrast",
+]
 
 Hold = Literal["throughout", "once"]
 #: What an effect may assume by name.
 ASSUMPTIONS = (NO_HIDDEN_CAUSES, PRIOR, "edge")
 #: Two values are compared. Nobody proposes to bring them about, so nothing must pay for them.
-_NO_PLAN = "a comparison, not a plan"
+NO_PLAN = "a comparison, not a plan"
 #: How many periods are simulated unless said otherwise.
 _HORIZON = 12
 #: An interval of 90 % of a normal distribution is so many sds wide.
@@ -129,7 +138,7 @@ class Question:
             Scenario(
                 name,
                 [do(self.cause, value, start=self.start, periods=self.periods)],
-                source=_NO_PLAN,
+                source=NO_PLAN,
             )
             for name, value in zip(self.names, self.contrast, strict=True)
         )

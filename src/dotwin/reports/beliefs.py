@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dotwin.inference.loadings import verdicts_of
+from dotwin.reports.effects import CausalAnswer, couples_worlds
 from dotwin.reports.words import capital, listed
 
 if TYPE_CHECKING:
@@ -59,7 +61,12 @@ class Belief:
     why: str
 
 
-def beliefs(fit: Fit, futures: Futures | None, scenarios: list[ScenarioAnswers]) -> list[Belief]:
+def beliefs(
+    fit: Fit,
+    futures: Futures | None,
+    scenarios: list[ScenarioAnswers],
+    effects: Sequence[CausalAnswer],
+) -> list[Belief]:
     """List what must be believed.
 
     Parameters
@@ -67,6 +74,7 @@ def beliefs(fit: Fit, futures: Futures | None, scenarios: list[ScenarioAnswers])
     fit : Fit
     futures : Futures, optional
     scenarios : list of ScenarioAnswers
+    effects : sequence of CausalAnswer
 
     Returns
     -------
@@ -78,6 +86,8 @@ def beliefs(fit: Fit, futures: Futures | None, scenarios: list[ScenarioAnswers])
     if futures is not None:
         found += [_seen(futures, one.name) for one in scenarios]
         found.append(_same_mechanisms(fit))
+    if any(couples_worlds(one) for one in effects):
+        found.append(_coupling(fit))
     return found
 
 
@@ -309,6 +319,16 @@ def _same_mechanisms(fit: Fit) -> Belief:
         status = "tested and not contradicted"
     why = f"{backtest.sentence} Past forecasts say how it was, not that it stays so."
     return Belief(claim, status, why)
+
+
+def _coupling(fit: Fit) -> Belief:
+    unit = fit.twin.unit.replace("_", " ")
+    return Belief(
+        f"The chance events that a {unit} met would have moved it the same way in the world that "
+        f"did not happen: what is worse luck here is no better luck there.",
+        "cannot be tested",
+        "Nobody sees both worlds of one case. Effects on average do not rest on it.",
+    )
 
 
 def _known_parameters(fit: Fit) -> bool:

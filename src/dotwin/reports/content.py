@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from dotwin.reports.answers import (
     worse_table,
 )
 from dotwin.reports.beliefs import STATUSES, beliefs
+from dotwin.reports.effects import CausalAnswer, effect_section
 from dotwin.reports.exchanges import exchange_sentences
 from dotwin.reports.forecasts import forecasts, futures_section, outlook
 from dotwin.reports.mechanisms import convergence_summary, mechanism_section, set_aside
@@ -56,13 +57,16 @@ class Gathered:
         self.checks = checks
 
 
-def gather(fit: Fit, futures: Futures | None, question: str | None) -> Gathered:
+def gather(
+    fit: Fit, futures: Futures | None, effects: Sequence[CausalAnswer], question: str | None
+) -> Gathered:
     """Gather what a report says.
 
     Parameters
     ----------
     fit : Fit
     futures : Futures, optional
+    effects : sequence of CausalAnswer
     question : str, optional
         The twin's purpose unless given.
 
@@ -87,7 +91,8 @@ def gather(fit: Fit, futures: Futures | None, question: str | None) -> Gathered:
         "governance": twin.governance.model_dump(mode="json"),
         "outlook": outlook(futures) if futures is not None else [],
         "answers": [_scenario_summary(fit, one) for one in scenarios],
-        "beliefs": [asdict(one) for one in beliefs(fit, futures, scenarios)],
+        "effects": [effect_section(number, one) for number, one in enumerate(effects, 1)],
+        "beliefs": [asdict(one) for one in beliefs(fit, futures, scenarios, effects)],
         "statuses": STATUSES,
         "graph": _graph(fit),
         "data": _data(fit),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -27,18 +28,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dotwin.inference.fit import Fit
+    from dotwin.reports.effects import CausalAnswer
     from dotwin.worlds import Futures
 
 __all__ = ["render"]
 
 
-def render(fit: Fit, futures: Futures | None, gathered: Gathered) -> str:
+def render(
+    fit: Fit, futures: Futures | None, effects: Sequence[CausalAnswer], gathered: Gathered
+) -> str:
     """Write the page.
 
     Parameters
     ----------
     fit : Fit
     futures : Futures, optional
+    effects : sequence of CausalAnswer
     gathered : Gathered
 
     Returns
@@ -47,9 +52,8 @@ def render(fit: Fit, futures: Futures | None, gathered: Gathered) -> str:
         HTML.
     """
     template = _environment().get_template("report.html.j2")
-    return template.render(
-        **gathered.content, figures=_Figures(fit, futures, gathered).drawn(), slug=_slug
-    )
+    figures = _Figures(fit, futures, effects, gathered).drawn()
+    return template.render(**gathered.content, figures=figures, slug=_slug)
 
 
 @cache
@@ -75,8 +79,10 @@ def _slug(text: str) -> str:
 class _Figures:
     """The figures of a report by the place where they stand."""
 
-    def __init__(self, fit: Fit, futures: Futures | None, gathered: Gathered) -> None:
-        self.fit, self.futures, self.gathered = fit, futures, gathered
+    def __init__(
+        self, fit: Fit, futures: Futures | None, effects: Sequence[CausalAnswer], gathered: Gathered
+    ) -> None:
+        self.fit, self.futures, self.effects, self.gathered = fit, futures, effects, gathered
         self.svg: dict[str, Any] = {}
 
     def drawn(self) -> dict[str, Any]:
@@ -103,6 +109,8 @@ class _Figures:
             self._add("backtest", plot_backtest(backtest), "Past forecasts")
         if self.futures is not None:
             self._of_futures(self.futures)
+        for said, answer in zip(self.gathered.content["effects"], self.effects, strict=True):
+            self._add(said["name"], answer.plot(), said["sentence"])
         return self.svg
 
     def _add(self, key: str, figure: Figure, description: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from dotwin.errors import SpecificationError
 
 if TYPE_CHECKING:
     from dotwin.inference.fit import Fit
+    from dotwin.reports.effects import CausalAnswer
     from dotwin.worlds import Futures
 
 __all__ = ["report"]
@@ -22,6 +24,7 @@ def report(
     futures: Futures | None = None,
     path: str | Path = "report.html",
     *,
+    effects: Sequence[CausalAnswer] = (),
     question: str | None = None,
 ) -> Path:
     """Write a report that people read who never see the code.
@@ -36,6 +39,8 @@ def report(
         Simulated from this fit; forecasts and scenarios are reported when they are given.
     path : str or Path
         Ends in ``.html``; its folder is made when it is not there.
+    effects : sequence of Effect, Counterfactual, Mediation, Attribution or Necessity
+        Other answers of this fit; each stands on the first page with its licence.
     question : str, optional
         What the report is to answer; the twin's purpose unless given.
 
@@ -47,7 +52,8 @@ def report(
     Raises
     ------
     SpecificationError
-        When the futures are those of another fit, or the path says another kind of file.
+        When the futures or an answer are those of another fit, or the path says another kind of
+        file.
 
     Examples
     --------
@@ -55,6 +61,7 @@ def report(
     >>> dw.report(fit, futures, path="report.html")  # doctest: +SKIP
     """
     from dotwin.reports.content import gather, plain
+    from dotwin.reports.effects import checked
     from dotwin.reports.page import render
 
     target = Path(path)
@@ -62,8 +69,9 @@ def report(
         raise SpecificationError(f"a report is an HTML page: name the file '{target.stem}.html'.")
     if futures is not None and futures.fit is not fit:
         raise SpecificationError("the futures were simulated from another fit than the one given.")
-    gathered = gather(fit, futures, question)
-    page = render(fit, futures, gathered)
+    asked = checked(fit, effects)
+    gathered = gather(fit, futures, asked, question)
+    page = render(fit, futures, asked, gathered)
     summary = json.dumps(plain(gathered.content), indent=2, ensure_ascii=False, allow_nan=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     _write(target.with_name("summary.json"), summary + "\n")

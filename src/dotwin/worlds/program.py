@@ -25,10 +25,22 @@ if TYPE_CHECKING:
 
     from dotwin.spec.twin import Twin
 
-__all__ = ["BASELINE", "Change", "Cut", "Program", "chosen_scenarios", "compile_programs", "reads"]
+__all__ = [
+    "BASELINE",
+    "Asked",
+    "Change",
+    "Cut",
+    "Program",
+    "chosen_scenarios",
+    "compile_programs",
+    "reads",
+]
 
 #: The world without intervention.
 BASELINE = "baseline"
+
+#: How a scenario is asked for.
+Asked = Scenario | Intervention | str
 
 Group = Literal["everyone", "fixed", "rule"]
 
@@ -149,24 +161,31 @@ class Program:
         return frozenset().union(*(e.names() for change in several for e in change.expressions))
 
 
-def chosen_scenarios(
-    twin: Twin, scenarios: Sequence[Scenario | str] | Scenario | str | None
-) -> tuple[Scenario, ...]:
+def chosen_scenarios(twin: Twin, scenarios: Sequence[Asked] | Asked | None) -> tuple[Scenario, ...]:
     """Look up scenarios by name; None stands for all that the twin has.
+
+    An intervention by itself is a scenario that is called what it says.
 
     Raises
     ------
     SpecificationError
-        When a name is unknown or stands for two scenarios.
+        When a name is unknown or stands for two scenarios, or something else is given.
     """
     if scenarios is None:
         return tuple(twin.scenarios.values())
-    if isinstance(scenarios, Scenario | str):
+    if isinstance(scenarios, Scenario | Intervention | str):
         scenarios = [scenarios]
     found: list[Scenario] = []
     for one in scenarios:
         if isinstance(one, Scenario):
             found.append(one)
+        elif isinstance(one, Intervention):
+            found.append(Scenario(str(one), [one]))
+        elif not isinstance(one, str):
+            raise SpecificationError(
+                f"scenarios: {one!r} is neither a scenario, nor an intervention such as "
+                f"dw.do(...), nor the name of a scenario of the twin."
+            )
         elif one == BASELINE:
             continue
         elif one in twin.scenarios:

@@ -16,7 +16,7 @@ from dotwin.worlds.aggregate import UnitStates
 from dotwin.worlds.engine import Engine
 from dotwin.worlds.machine import Machine, align, new_groups_of, refuse_new_groups
 from dotwin.worlds.noise import tail_noise, uniform, unit_numbers
-from dotwin.worlds.program import Program, chosen_scenarios, compile_programs
+from dotwin.worlds.program import Asked, Program, chosen_scenarios, compile_programs
 from dotwin.worlds.start import Start, future_periods, gather_start
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from dotwin.inference import Fit
     from dotwin.panel import Panel
-    from dotwin.spec.scenario import Scenario
     from dotwin.spec.twin import Twin
     from dotwin.worlds.calendar import FuturePeriods
 
@@ -161,7 +160,7 @@ def plan(
     fit: Fit,
     *,
     periods: int | None,
-    scenarios: Sequence[Scenario | str] | Scenario | str | None,
+    scenarios: Sequence[Asked] | Asked | None,
     seed: int,
     draws: int,
     panel: Panel | None,

@@ -12,6 +12,7 @@ from dotwin.errors import ConservationWarning, LicenceError, SpecificationError
 from dotwin.spec.check import AMOUNTS
 from dotwin.worlds.changing import Tally
 from dotwin.worlds.futures import Futures
+from dotwin.worlds.program import Asked
 from dotwin.worlds.run import Run, plan
 from dotwin.worlds.store import MemoryStore, Store, ZarrStore
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from dotwin.inference import Fit
     from dotwin.panel import Panel
     from dotwin.spec.indicator import Indicator
-    from dotwin.spec.scenario import Scenario
 
 __all__ = ["counted", "refuse_edges", "simulate"]
 
@@ -37,7 +37,7 @@ def simulate(
     fit: Fit,
     *,
     periods: int | None = None,
-    scenarios: Sequence[Scenario | str] | Scenario | str | None = (),
+    scenarios: Sequence[Asked] | Asked | None = (),
     seed: int,
     draws: int = 500,
     panel: Panel | None = None,
@@ -58,8 +58,9 @@ def simulate(
     fit : Fit
     periods : int
         How many future periods; left out for a cross-section, whose one period is replayed.
-    scenarios : sequence of Scenario or str
-        The baseline is always there. A name stands for a scenario of the twin; None for all.
+    scenarios : sequence of Scenario, Intervention or str
+        The baseline is always there. A name stands for a scenario of the twin, and an intervention
+        for itself; None for all of the twin's.
     seed : int
     draws : int
         Posterior draws, taken evenly from the chains.
