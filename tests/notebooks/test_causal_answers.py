@@ -43,12 +43,14 @@ def test_it_runs_and_finds_what_it_says(stored, tmp_path):
     outputs = [one for cell in _code(fresh) for one in cell.outputs]
     printed = "".join(one.text for one in outputs if one.output_type == "stream")
     number = r"(-?[\d.]+)"
-    truth, low, high = map(
-        float,
-        re.findall(rf"truth\s+{number}\nestimate\s+-?[\d.]+ \({number} to {number}\)", printed)[0],
+    estimates = re.findall(
+        rf"truth\s+{number}\nestimate\s+-?[\d.]+ \({number} to {number}\)", printed
     )
-    # Within one width of the interval beyond its ends.
-    assert low - (high - low) < truth < high + (high - low)
+    ways = re.findall(rf"truth {number}, -?[\d.]+ \({number} to {number}\)", printed)
+    assert (len(estimates), len(ways)) == (2, 3)
+    for truth, low, high in (map(float, one) for one in estimates + ways):
+        # Within one width of the interval beyond its ends.
+        assert low - (high - low) < truth < high + (high - low)
     held, held_low, held_high = map(
         float, re.findall(rf"held fixed\s+{number}% \({number}% to {number}%\)", printed)[0]
     )

@@ -148,14 +148,15 @@ class Mediation:
         change = f"{label(self.cause)} from {number(a)} to {number(b)} on {label(self.on)}"
         match self.kind:
             case "interventional":
+                verb = "is" if len(self.through) == 1 else "are"
                 return (
-                    f"Interventional effects of {change}: indirect, by what {what} are drawn "
+                    f"Interventional effects of {change}: indirect, by what {what} {verb} drawn "
                     f"from; direct, with that held. Means over units."
                 )
             case "natural":
                 return (
-                    f"Natural effects of {change}: indirect, by what {what} become in the same "
-                    f"unit; direct, with them as they would have been. Means over units."
+                    f"Natural effects of {change}: indirect, by what becomes of {what} in the same "
+                    f"unit; direct, with that as it would have been. Means over units."
                 )
         steps = " → ".join(map(label, (self.cause, *self.through, self.on)))
         return f"The effect of {change} that travels along {steps} alone. Means over units."
