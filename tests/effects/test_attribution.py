@@ -13,6 +13,7 @@ from dotwin.errors import DataError, SpecificationError
 from dotwin.inference import Fit
 from dotwin.mechanisms import build_design
 from dotwin.spec import Twin
+from tests.inference.hidden.cases import AFFECTED, panel_with, twin_with
 from tests.worlds.conftest import known_fit, make_panel
 
 NATURAL = {"scale": "natural"}
@@ -349,3 +350,38 @@ def test_a_probability_is_shared_out_by_thresholds() -> None:
         -lost / 2, abs=4 * 0.5 / np.sqrt(units * draws)
     )
     assert mean(found, "givens") == pytest.approx(lost / 2, abs=4 * 0.5 / np.sqrt(units * draws))
+
+
+# ── hidden causes that are fitted ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("over", ["constant", "period"])
+def test_a_hidden_cause_adds_what_its_values_and_its_loading_say(over: str) -> None:
+    """A linear system: the parts are differences of means, whatever the order."""
+    twin = twin_with({"level": "home", "over": over})
+    panel = panel_with(twin)
+    values = np.random.default_rng(0).normal(size=(9,) if over == "constant" else (9, 5))
+    known = {"management": values[None]}
+    for name in AFFECTED:
+        known[f"{name}.intercept"] = np.zeros(1)
+        known[f"{name}.residual_sd"] = np.full(1, 0.8)
+        known[f"{name}.causes"] = np.array([[0.4, 0.7]])
+    fit = Fit.from_parameters(twin, panel, known)
+    loading = 0.7 * fit.designs["falls"].reference.multiplier
+    by_month = np.broadcast_to(values.reshape(9, -1), (9, 5))
+    regions = np.arange(9) % 3
+
+    def hidden(**asked) -> float:
+        found = fit.attribute("falls", seed=1, **asked)
+        total = np.sum(list(found.parts.values()), axis=0)
+        np.testing.assert_allclose(total, found.change, atol=1e-9)
+        return mean(found, "hidden causes") if "hidden causes" in found.parts else 0.0
+
+    change = by_month[:, 4] - by_month[:, 1]
+    between = {"before": "2020-02", "after": "2020-05"}
+    assert hidden(**between) == pytest.approx(loading * change.mean(), abs=1e-9)
+    two = hidden(**between, units=["h001", "h004"])
+    assert two == pytest.approx(loading * change[[1, 4]].mean(), abs=1e-9)
+    groups = [by_month[regions == r, 4].mean() for r in (0, 2)]
+    other = hidden(before="region == 'r0'", after="region == 'r2'")
+    assert other == pytest.approx(loading * (groups[1] - groups[0]), abs=1e-9)

@@ -29,6 +29,7 @@ _KINDS = {
     "calendar": "season and trend",
     "shock": "period shocks",
     "effects": "what is the units' own",
+    "hidden": "hidden causes",
     "noise": "noise of units",
     "mechanism": "mechanisms",
 }
@@ -39,6 +40,7 @@ _ONE = {
     "calendar": "season and trend of {}",
     "shock": "period shock of {}",
     "effects": "what is the units' own in {}",
+    "hidden": "{}",
     "noise": "noise of {}",
     "mechanism": "mechanism of {}",
 }
@@ -98,10 +100,15 @@ def players_of(found: Comparison, detail: str, two_fits: bool) -> dict[str, froz
             parts.append(("mechanism", name))
         elif found.matched and (mechanism.codes or mechanism.constants):
             parts.append(("effects", name))
+        for factor in mechanism.equation.factors:
+            same_value = not found.matched and factor.over == "constant"
+            differs = not same_period if factor.level == "period" else not same_value
+            if differs and not two_fits and ("hidden", factor.name) not in parts:
+                parts.append(("hidden", factor.name))
     parts += [("noise", name) for name in modelled]
     players: dict[str, set[Part]] = {}
     for kind, name in parts:
-        key = _KINDS[kind] if detail == "kinds" else _ONE[kind].format(twin.label(name))
+        key = _KINDS[kind] if detail == "kinds" else _ONE[kind].format(twin.graph.label(name))
         players.setdefault(key, set()).add((kind, name))
     return {name: frozenset(group) for name, group in players.items()}
 

@@ -50,8 +50,8 @@ class HiddenCauses:
     seed: int
     _found: dict[tuple[str, int], Any] = field(default_factory=dict)
 
-    def part(self, mechanism: Mechanism, ordinal: int) -> Any:
-        """Return what they add to a mechanism's linear predictor, dims (draw, unit), or 0.
+    def parts(self, mechanism: Mechanism, ordinal: int) -> dict[str, Any]:
+        """Return what each adds to a mechanism's linear predictor, dims (draw, unit or 1).
 
         Parameters
         ----------
@@ -62,12 +62,12 @@ class HiddenCauses:
         equation = mechanism.equation
         factors = {one.name: one for one in equation.factors}
         coefficients = self.machine.parameters.get(f"{equation.main.prefix}.causes")
-        total: Any = 0.0
+        found: dict[str, Any] = {}
         for k, name in factor_terms(equation.main):
             assert coefficients is not None  # a hidden cause is one of the terms
             loading = mechanism.design.reference.multiplier * coefficients[:, k, None]
-            total = total + loading * self._values(factors[name], mechanism, ordinal)
-        return total
+            found[name] = loading * self._values(factors[name], mechanism, ordinal)
+        return found
 
     def _values(self, factor: Factor, mechanism: Mechanism, ordinal: int) -> Any:
         """Return the values that act on each unit in a period, dims (draw, unit) or (draw, 1)."""

@@ -108,7 +108,8 @@ class Hybrid:
         Parameters
         ----------
         moved : collection of (kind, indicator)
-            Kinds: 'state', 'given', 'calendar', 'shock', 'effects', 'noise', 'mechanism'.
+            Kinds: 'state', 'given', 'calendar', 'shock', 'effects', 'noise', 'mechanism'; and
+            'hidden' with the name of a hidden cause that is fitted.
 
         Returns
         -------
@@ -154,7 +155,6 @@ class Hybrid:
         unfolding, whose = self.sides[model].unfolding, self.sides[effects]
         mechanism = unfolding.machine.mechanisms[name]
         theirs = whose.unfolding.machine.mechanisms[name]
-        shaken = self.sides[int(("shock", name) in moved)]
         response = respond(
             mechanism.design,
             unfolding.machine.parameters,
@@ -162,7 +162,7 @@ class Hybrid:
             {key: values[whose.units] for key, values in theirs.constants.items()},
             {level: codes[whose.units] for level, codes in theirs.codes.items()},
             self.sides[int(("calendar", name) in moved)].ordinal,
-            shaken.unfolding.shock(shaken.unfolding.machine.mechanisms[name], shaken.ordinal),
+            self._offsets(name, model, moved),
             self.fixed.setdefault((name, model, effects), {}),
         )
         if (name, model) not in self.tables:
@@ -170,3 +170,18 @@ class Hybrid:
             own = {key: response.extra[key] for key in fixed}
             self.tables[name, model] = response.family.prepared(own)
         return sound(replace(response, extra={**response.extra, **self.tables[name, model]}))
+
+    def _offsets(self, name: str, model: int, moved: Collection[Part]) -> dict[str, Any]:
+        """Return what shocks and hidden causes add, each from its side."""
+        side = self.sides[int(("shock", name) in moved)]
+        mechanism = side.unfolding.machine.mechanisms[name]
+        found = side.unfolding.shock(mechanism, side.ordinal)
+        main = mechanism.equation.main.prefix
+        for factor in mechanism.equation.factors:
+            # Like units' effects, its values are known to the fit of its own side alone.
+            whose = self.sides[model if self.two_fits else int(("hidden", factor.name) in moved)]
+            parts = whose.unfolding.hidden.parts(
+                whose.unfolding.machine.mechanisms[name], whose.ordinal
+            )
+            found[main] = found[main] + whose.take(parts[factor.name])
+        return found

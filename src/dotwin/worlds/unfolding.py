@@ -128,9 +128,14 @@ class Unfolding:
                     self.normal,
                 )
             found[predictor.prefix] = self.shocks[key]
+        return found
+
+    def offsets(self, mechanism: Mechanism, ordinal: int) -> dict[str, Any]:
+        """Return what shocks and hidden causes add to each predictor."""
+        found = self.shock(mechanism, ordinal)
         main = mechanism.equation.main.prefix
-        if mechanism.equation.factors:
-            found[main] = found[main] + self.hidden.part(mechanism, ordinal)
+        for part in self.hidden.parts(mechanism, ordinal).values():
+            found[main] = found[main] + part
         if self.engine.hidden is not None:
             found[main] = found[main] + self.engine.hidden(mechanism.equation.child, ordinal)
         return found
@@ -292,7 +297,7 @@ class Unfolding:
             mechanism.constants,
             mechanism.codes,
             ordinal,
-            self.shock(mechanism, ordinal),
+            self.offsets(mechanism, ordinal),
             self.fixed,
         )
         if response.trials is not None:
