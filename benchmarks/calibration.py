@@ -108,7 +108,7 @@ def _jacobian_twice() -> Iterator[None]:
 
     right = engine._model
 
-    def wrong(layout: Any, start: Any) -> Any:
+    def wrong(layout: Any, start: Any, scales: Any) -> Any:
         at = next(layout.places[p.sd].start for p in layout.listed if p.kind == "effects")
         density = engine.compiled_log_density()
 
@@ -118,7 +118,7 @@ def _jacobian_twice() -> Iterator[None]:
             return float(value + point[at])
 
         with patch.object(engine, "compiled_log_density", lambda: broken):
-            return right(layout, start)
+            return right(layout, start, scales)
 
     with patch.object(engine, "_model", wrong):
         yield
@@ -364,13 +364,16 @@ def main() -> None:
     print(f"{sum(len(todo) for _, todo in jobs):,} replicates to make", flush=True)
     with ProcessPoolExecutor(chosen.processes) as pool:
         waiting = [pool.submit(batch, *job) for job in jobs]
-        for done in waiting:
-            if time.monotonic() - began > 60.0 * chosen.minutes:
-                pool.shutdown(wait=True, cancel_futures=True)
-                break
-            case, found = done.result()
-            with place(case, chosen.out).open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(one) + "\n" for one in found)
+        try:
+            for done in waiting:
+                if time.monotonic() - began > 60.0 * chosen.minutes:
+                    break
+                case, found = done.result()
+                with place(case, chosen.out).open("a", encoding="utf-8") as file:
+                    file.writelines(json.dumps(one) + "\n" for one in found)
+        finally:
+            # A fault is told at once, not when all that was asked for is done.
+            pool.shutdown(wait=True, cancel_futures=True)
     results = {}
     for case in every:
         wanted = max(counts[case.engine], BROKEN_LEAST if case.broken else 0)

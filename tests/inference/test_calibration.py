@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.calibration import batch
-from benchmarks.calibration_designs import BROKEN, CASES, FAMILIES, LAYOUTS
+from benchmarks.calibration_designs import BROKEN, CASES, FAMILIES, LAYOUTS, Case
 from benchmarks.uniformity import PLACES, band, chance_outside, histogram, p_value
 
 Floats = NDArray[np.float64]
@@ -106,3 +106,9 @@ def test_every_engine_meets_every_family_in_every_layout() -> None:
     assert len(LAYOUTS) >= 3
     for engine in ("deterministic", "nuts"):
         assert sum(c.engine == engine for c in CASES) == len(FAMILIES) * len(LAYOUTS)
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
+def test_what_is_broken_on_purpose_still_breaks_something_that_is_there(case: Case) -> None:
+    _, (made,) = batch(case, [1])
+    assert made.get("ranks") or made.get("declined")
