@@ -417,6 +417,7 @@ def test_an_unlicensed_counterfactual_is_refused_until_named(workforce: Fit) -> 
         (do("turnover", 0.1), {"on": "missed"}, SpecificationError, "no indicator 'missed'"),
         (do("turnover", 0.1), {"ahead": 2}, SpecificationError, "ends with the panel's last"),
         (do("turnover", 0.1), {"assume": "luck"}, SpecificationError, "'no hidden causes', "),
+        ("baseline", {}, SpecificationError, "'baseline' is what happened"),
         (do("backlog", 3), {}, SpecificationError, "change its parts: referrals, starts"),
         (do("turnover", 0.1, start="2020-09"), {}, SpecificationError, "start lies after"),
     ],

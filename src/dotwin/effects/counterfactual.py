@@ -19,6 +19,7 @@ from dotwin.effects.compared import (
     outcomes_of,
     what_is,
 )
+from dotwin.errors import SpecificationError
 from dotwin.worlds.abduction import look_back
 from dotwin.worlds.aggregate import By, unit_of
 from dotwin.worlds.facts import mechanism_reads
@@ -363,7 +364,10 @@ def counterfactual(
     1.9
     """
     assumed = assumptions(assume, (NO_HIDDEN_CAUSES, MONOTONE_COUPLING, "edge"))
-    (chosen,) = chosen_scenarios(fit.twin, [scenario])
+    scenarios = chosen_scenarios(fit.twin, [scenario])
+    if not scenarios:
+        raise SpecificationError(f"'{scenario}' is what happened: name what might have been.")
+    (chosen,) = scenarios
     if periods is None and fit.twin.panel.period is not None:
         periods = slice(_first_position(fit.twin, chosen), None)
     run, facts = look_back(fit, [chosen], periods=periods, ahead=ahead, seed=seed, draws=draws)
