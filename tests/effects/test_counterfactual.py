@@ -417,7 +417,6 @@ def test_an_unlicensed_counterfactual_is_refused_until_named(workforce: Fit) -> 
         (do("turnover", 0.1), {"on": "missed"}, SpecificationError, "no indicator 'missed'"),
         (do("turnover", 0.1), {"ahead": 2}, SpecificationError, "ends with the panel's last"),
         (do("turnover", 0.1), {"assume": "luck"}, SpecificationError, "'no hidden causes', "),
-        ("baseline", {}, SpecificationError, "'baseline' is what happened"),
         (do("backlog", 3), {}, SpecificationError, "change its parts: referrals, starts"),
         (do("turnover", 0.1, start="2020-09"), {}, SpecificationError, "start lies after"),
     ],
@@ -425,6 +424,11 @@ def test_an_unlicensed_counterfactual_is_refused_until_named(workforce: Fit) -> 
 def test_what_cannot_be_asked_is_said(workforce: Fit, change, options, error, words) -> None:
     with pytest.raises(error, match=words):
         back(workforce, change, **options)
+
+
+def test_what_happened_is_no_counterfactual(workforce: Fit) -> None:
+    with pytest.raises(SpecificationError, match="'baseline' is what happened"):
+        workforce.counterfactual("baseline")
 
 
 def test_units_that_are_not_there_are_left_out_and_counted() -> None:
