@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dotwin.errors import DataError, ExpressionError
-from dotwin.mechanisms.design import RANGE_IN_SDS, build_design
+from dotwin.mechanisms.design import build_design
+from dotwin.mechanisms.references import RANGE_IN_SDS
 from tests.mechanisms.small import design_of, small_panel, small_table
 
 

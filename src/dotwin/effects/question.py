@@ -12,6 +12,7 @@ import numpy as np
 from dotwin.effects.outcome import Outcome, read_outcome
 from dotwin.errors import SpecificationError, nearest
 from dotwin.mechanisms.links import get_link
+from dotwin.mechanisms.references import RANGE_IN_SDS
 from dotwin.spec import Scenario, do
 from dotwin.spec.expressions import parse
 from dotwin.spec.value import shortest
@@ -46,8 +47,6 @@ ASSUMPTIONS = (NO_HIDDEN_CAUSES, PRIOR, "edge")
 NO_PLAN = "a comparison, not a plan"
 #: How many periods are simulated unless said otherwise.
 _HORIZON = 12
-#: An interval of 90 % of a normal distribution is so many sds wide.
-_SDS_OF_PLAUSIBLE = 3.29
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,7 +278,7 @@ def usual_contrast(fit: Fit, cause: str) -> tuple[float, float]:
             return centre, centre + sd
     if one.plausible is not None:
         low, high = one.plausible
-        return (low + high) / 2, (low + high) / 2 + (high - low) / _SDS_OF_PLAUSIBLE
+        return (low + high) / 2, (low + high) / 2 + (high - low) / RANGE_IN_SDS
     if cause not in fit.panel.data or fit.panel.data[cause].values.dtype.kind in "OUT":
         raise SpecificationError(f"contrast: say which values of {cause} are compared.")
     values = fit.panel.data[cause].values

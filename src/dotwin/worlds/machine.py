@@ -109,7 +109,8 @@ def align(design: Design, members: Membership, fitted: Panel, panel: Panel) -> M
 def _constants(
     design: Design, members: Membership, fitted: Panel, panel: Panel
 ) -> dict[str, NDArray[np.float64]]:
-    from dotwin.mechanisms.design import panel_environment, unit_constants
+    from dotwin.mechanisms.design import panel_environment
+    from dotwin.mechanisms.references import unit_constants
 
     if not design.constants:
         return {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dotwin.errors import Problem, SpecificationError, nearest
+from dotwin.mechanisms.references import RANGE_IN_SDS
 from dotwin.spec.expressions import parse
 from dotwin.worlds.noise import normal_noise, prior_quantile, tail_noise, uniform, unit_numbers
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["first_ordinal", "made_up_givens", "made_up_units", "rough_exact", "rough_values"]
 
-#: A plausible range holds 90 % of values; a normal's middle 90 % spans this many sds.
-_RANGE_IN_SDS = 3.29
 #: Half of a given's variance is stable within a unit, the other half new in each period.
 _STABLE = 0.5
 #: A unit such as "1 for profit, 0 not for profit".
@@ -157,7 +156,7 @@ def _distributed(one: Indicator, z: NDArray[np.float64]) -> NDArray[np.float64]:
     elif low > 0:
         forward, back = np.log, np.exp
     low, high = forward(low), forward(high)
-    values = back(0.5 * (low + high) + z * (high - low) / _RANGE_IN_SDS) * scale
+    values = back(0.5 * (low + high) + z * (high - low) / RANGE_IN_SDS) * scale
     return np.asarray(values, dtype=float)
 
 
