@@ -8,7 +8,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dotwin.graph.twin_graph import Arrow, TwinGraph
+    from dotwin.graph.arrows import Arrow
+    from dotwin.graph.twin_graph import TwinGraph
 
 __all__ = ["Assumption", "Assumptions", "assumptions"]
 

@@ -2,93 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from dotwin.errors import SpecificationError, nearest
+from dotwin.graph.arrows import Arrow, GroupEffect, arrows_into, group_effects
 from dotwin.graph.causal_graph import CausalGraph
 from dotwin.graph.separation import Node
-from dotwin.spec.expressions import Across, Call, Expr, Ref, parse
+from dotwin.spec.expressions import parse
 from dotwin.spec.twin import Indicator, Twin
 
 if TYPE_CHECKING:
     from dotwin.graph.assumptions import Assumptions
+    from dotwin.graph.components import Component
     from dotwin.graph.draw import Drawing
     from dotwin.graph.identification import Identification
     from dotwin.graph.implications import Implication
     from dotwin.graph.natural_values import Kind as ChangeKind
 
-__all__ = ["PAST", "Arrow", "Component", "GroupEffect", "TwinGraph"]
-
-Kind = Literal["cause", "trials", "exposure", "at_least", "when", "zeros", "equals"]
+__all__ = ["PAST", "TwinGraph"]
 
 #: The one hidden node that stands for everything before the window of an unrolled graph.
 PAST = "the past before the window"
-
-
-@dataclass(frozen=True)
-class Arrow:
-    """A direct effect of one indicator on another.
-
-    Parameters
-    ----------
-    cause, effect : str
-        Indicators.
-    lag : int
-        Periods between them, 0 within one period.
-    kind : {'cause', 'trials', 'exposure', 'at_least', 'when', 'zeros', 'equals'}
-        The part of the mechanism that reads the cause.
-    term : str
-        The expression that does.
-    across : bool
-        Whether it reads other units, through a mean or sum over a group.
-    """
-
-    cause: str
-    effect: str
-    lag: int
-    kind: Kind
-    term: str
-    across: bool = False
-
-
-@dataclass(frozen=True)
-class GroupEffect:
-    """An unknown of one mechanism that its groups, periods or trend share.
-
-    Parameters
-    ----------
-    name : str
-        ``missed_visits | provider``.
-    indicator : str
-    level : str
-        A level, the unit, 'period' for shocks, or 'trend' for a random walk.
-    """
-
-    name: str
-    indicator: str
-    level: str
-
-
-@dataclass(frozen=True)
-class Component:
-    """Mechanisms to fit together.
-
-    Parameters
-    ----------
-    mechanisms : tuple of str
-        Indicators with a family, as declared.
-    imputed : tuple of str
-        Causes whose missing values are parameters here.
-    hidden_causes : tuple of str
-        Hidden causes that act on one of the mechanisms.
-    """
-
-    mechanisms: tuple[str, ...]
-    imputed: tuple[str, ...] = ()
-    hidden_causes: tuple[str, ...] = ()
 
 
 class TwinGraph:
@@ -127,12 +63,12 @@ class TwinGraph:
         self.arrows: tuple[Arrow, ...] = tuple(
             arrow
             for name, indicator in twin.indicators.items()
-            for arrow in _arrows_into(twin, name, indicator)
+            for arrow in arrows_into(twin, name, indicator)
         )
         self.group_effects: tuple[GroupEffect, ...] = tuple(
             effect
             for name, indicator in twin.indicators.items()
-            for effect in _group_effects(twin, name, indicator)
+            for effect in group_effects(twin, name, indicator)
         )
         try:
             same_period = CausalGraph(self._same_period, nodes=self.indicators)
@@ -396,48 +332,9 @@ class TwinGraph:
         tuple of Component
             Every indicator with a family is in exactly one.
         """
-        fitted = self.twin.stochastic
-        group = {name: {name} for name in fitted}
-        readers: dict[str, list[str]] = {}
-        for cause in impute:
-            self._known(cause)
-            found = self._readers(cause)
-            readers[cause] = [name for name in fitted if name == cause or name in found]
-            merged = set().union(*(group[name] for name in readers[cause]))
-            for name in merged:
-                group[name] = merged
-        for hidden in self.twin.hidden_causes.values():
-            if hidden.is_fitted:
-                merged = set().union(*(group[name] for name in hidden.affects if name in group))
-                for name in merged:
-                    group[name] = merged
-        result: dict[tuple[str, ...], None] = {}
-        for name in fitted:
-            result[tuple(one for one in fitted if one in group[name])] = None
-        return tuple(
-            Component(
-                mechanisms,
-                tuple(c for c in self.indicators if set(readers.get(c, ())) & set(mechanisms)),
-                tuple(
-                    name
-                    for name, hidden in self.twin.hidden_causes.items()
-                    if set(hidden.affects) & set(mechanisms)
-                ),
-            )
-            for mechanisms in result
-        )
+        from dotwin.graph.components import components
 
-    def _readers(self, cause: str) -> set[str]:
-        """Return the indicators that read a cause, through exact ones too."""
-        found: set[str] = set()
-        waiting = [cause]
-        while waiting:
-            for child in self._summary[waiting.pop()]:
-                if child not in found:
-                    found.add(child)
-                    if self.twin.indicators[child].equals is not None:
-                        waiting.append(child)
-        return found
+        return components(self, impute)
 
     # ── for people ─────────────────────────────────────────────────────────────────────────────
 
@@ -500,49 +397,3 @@ def is_exogenous(indicator: Indicator) -> bool:
     # A rule reads something, and a given declares no causes that would say what.
     by_design = indicator.assigned is not None and indicator.assigned.how != "rule"
     return bool(indicator.unconfounded) or by_design
-
-
-def _arrows_into(twin: Twin, effect: str, indicator: Indicator) -> Iterator[Arrow]:
-    """Yield an arrow for each (indicator, lag) that each part of the mechanism reads."""
-    parts: list[tuple[Kind, str]] = [("cause", text) for text in indicator.causes]
-    for kind in ("trials", "exposure", "at_least", "when", "equals"):
-        if text := getattr(indicator, kind):
-            parts.append((kind, text))
-    if indicator.zeros is not None:
-        parts += [("zeros", text) for text in indicator.zeros.causes]
-    seen: set[tuple[str, int, Kind, bool]] = set()
-    for kind, text in parts:
-        for name, lag, across in _reads(twin, parse(text), across=False):
-            if (key := (name, lag, kind, across)) not in seen:
-                seen.add(key)
-                yield Arrow(name, effect, lag, kind, text, across)
-
-
-def _reads(twin: Twin, expression: Expr, across: bool) -> Iterator[tuple[str, int, bool]]:
-    if isinstance(expression, Ref) and expression.name in twin.indicators:
-        yield expression.name, expression.lag, across
-    match expression:
-        # A share reads what it is counted out of, too.
-        case Call(function="share", arguments=(Ref(name=name, lag=lag),)) if (
-            name in twin.indicators and (trials := twin.indicators[name].trials)
-        ):
-            yield trials, lag, across
-    for child in expression.children():
-        yield from _reads(twin, child, across or isinstance(expression, Across))
-
-
-def _group_effects(twin: Twin, name: str, indicator: Indicator) -> Iterator[GroupEffect]:
-    """Yield the unknowns that a mechanism's groups share, slopes with their intercepts."""
-    levels = dict.fromkeys(indicator.pooling)
-    every_cause = list(indicator.causes.values())
-    if indicator.zeros is not None:
-        levels |= dict.fromkeys(indicator.zeros.pooling)
-        every_cause += indicator.zeros.causes.values()
-    levels |= dict.fromkeys(level for cause in every_cause for level in cause.varying)
-    for level in levels:
-        shown = level
-        if level == "period" and twin.panel.period is not None:
-            shown = twin.panel.period.frequency
-        yield GroupEffect(f"{name} | {shown}", name, level)
-    if indicator.trend == "walk":
-        yield GroupEffect(f"{name} | trend", name, "trend")
