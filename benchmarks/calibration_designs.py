@@ -166,18 +166,19 @@ def _case(engine: str, name: str, layout: str, broken: str = "") -> Case:
 
 
 _NEED = {"domain": "demand", "simulated_as": "normal(0, 1)", "plausible": [-1.6, 1.6]}
+_STAFF = {
+    "domain": "workforce",
+    "plausible": [-1.6, 1.6],
+    "family": "normal",
+    "priors": {"intercept": "normal(0, 0.5)"},
+    "causes": {"need": {}},
+    "missing": "impute",
+}
 #: Causes of which cells are missing, and who reads them.
 GAPS: dict[str, dict[str, Any]] = {
     "a number": {
         "need": _NEED,
-        "staff": {
-            "domain": "workforce",
-            "plausible": [-1.6, 1.6],
-            "family": "normal",
-            "priors": {"intercept": "normal(0, 0.5)"},
-            "causes": {"need": {}},
-            "missing": "impute",
-        },
+        "staff": _STAFF,
         "outcome": {
             "domain": "quality",
             "family": "poisson",
@@ -188,14 +189,7 @@ GAPS: dict[str, dict[str, Any]] = {
     },
     "a number, within and between units": {
         "need": _NEED,
-        "staff": {
-            "domain": "workforce",
-            "plausible": [-1.6, 1.6],
-            "family": "normal",
-            "priors": {"intercept": "normal(0, 0.5)"},
-            "causes": {"need": {}},
-            "missing": "impute",
-        },
+        "staff": _STAFF,
         "outcome": {
             "domain": "quality",
             "family": "normal",
