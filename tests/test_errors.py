@@ -57,3 +57,9 @@ def test_a_caller_can_catch_everything_at_once() -> None:
 )
 def test_the_nearest_names_are_offered_or_else_all(name: str, valid: list[str], said: str) -> None:
     assert nearest(name, valid) == said
+
+
+def test_a_long_list_of_names_is_cut_short() -> None:
+    homes = [f"home-{i:05d}" for i in range(15_000)]
+    said = nearest("x", homes)
+    assert said == "Accepted: " + ", ".join(homes[:10]) + ", … (15,000 in all)."

@@ -27,6 +27,9 @@ __all__ = [
     "nearest",
 ]
 
+#: More names than this are not listed whole in a message, but the first few.
+_MOST_LISTED, _FEW_LISTED = 60, 10
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -178,4 +181,8 @@ def nearest(name: str, valid: Iterable[str]) -> str:
         return "Did you mean " + " or ".join(repr(match) for match in close) + "?"
     if not names:
         return "Nothing is accepted here."
-    return "Accepted: " + ", ".join(sorted(names)) + "."
+    listed = sorted(names)
+    if len(listed) > _MOST_LISTED:
+        shown = ", ".join(listed[:_FEW_LISTED])
+        return f"Accepted: {shown}, … ({len(listed):,} in all)."
+    return "Accepted: " + ", ".join(listed) + "."

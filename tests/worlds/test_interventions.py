@@ -7,7 +7,7 @@ import pytest
 
 from dotwin.errors import LicenceError, SpecificationError
 from dotwin.inference import Fit
-from dotwin.spec import Scenario, Twin, at_least, at_most, do, scale, shift
+from dotwin.spec import Scenario, Twin, at_least, at_most, do, policy, scale, shift
 
 MONTHS = {"column": "month", "frequency": "month"}
 UNITS, PERIODS = 6, 6
@@ -308,3 +308,18 @@ def test_an_intervention_by_itself_is_a_scenario_and_other_things_are_refused(
     assert before["x"].equals(after["x"].assign_coords(scenario="do(x, 1)"))
     with pytest.raises(SpecificationError, match="7 is neither a scenario, nor an intervention"):
         persistent.simulate(periods=2, scenarios=[7], seed=1)  # type: ignore[list-item]
+
+
+def test_a_group_that_is_not_there_is_told(workforce: Fit) -> None:
+    for asked in (
+        shift("turnover", 0.01, where="region == 'region-1'"),
+        policy("turnover", "0.1 * (start(turnover) > 0.1) * (region == 'region-1')"),
+    ):
+        with pytest.raises(SpecificationError, match=r"no region is called 'region-1'.* Did you"):
+            workforce.simulate(periods=2, scenarios=asked, seed=1, draws=4)
+
+
+def test_a_condition_that_nobody_meets_is_noted(workforce: Fit) -> None:
+    asked = Scenario("none", [shift("turnover", 0.01, where="clients > 1e9")])
+    futures = workforce.simulate(periods=2, scenarios=asked, seed=1, draws=4)
+    assert "'none' changes turnover nowhere: nobody meets its terms" in futures.notes

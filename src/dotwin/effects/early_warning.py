@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dotwin.effects.crossings import follow
 from dotwin.effects.warning import EarlyWarning
 from dotwin.errors import SpecificationError, nearest
+from dotwin.panel.names import refuse_unknown_names
 from dotwin.spec.expressions import Bool, Compare, Expr, Not, parse
 from dotwin.worlds.licence import Licence, Verdict, backtested_verdict, converged_verdict
 from dotwin.worlds.program import BASELINE, Asked
@@ -114,6 +115,7 @@ def early_warning(
         raise SpecificationError(f"alert_at={alert_at}: a probability between 0 and 1.")
     interval_ends(interval)
     condition = condition_of(twin, threshold)
+    refuse_unknown_names(fit.panel if panel is None else panel, [(threshold, condition)])
     look = _look(twin, condition) if looked_at is None else looked_at
     start: dict[str, Any] = {
         "periods": horizon,

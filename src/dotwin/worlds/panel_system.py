@@ -86,7 +86,13 @@ def run_system(
 
 def _refuse_explosion(twin: Twin, name: str, values: NDArray[np.float64]) -> None:
     one = twin.indicators[name]
-    unknown = np.isnan(values) if one.when is None or one.otherwise is not None else False
+    always = one.when is None or one.otherwise is not None
+    unknown = np.isnan(values) & always
+    if unknown.all(axis=1).any():
+        raise FloatingPointError(
+            f"{twin.label(name)} has no value in some {twin.unit.replace('_', ' ')}s: what it "
+            f"reads has none there, as a mean over others where there are no others."
+        )
     if bool(np.any(unknown | (np.abs(np.nan_to_num(values)) > _EXPLODED))):
         raise FloatingPointError(f"{twin.label(name)} leaves all bounds.")
     if one.family in ("beta", "gamma", "lognormal"):

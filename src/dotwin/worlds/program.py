@@ -6,7 +6,7 @@ can be wrong with a scenario before anything is simulated is found here, several
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -157,8 +157,19 @@ class Program:
 
     def reads(self) -> frozenset[str]:
         """Return the names that its conditions and rules read."""
-        several = (change for changes in self.changes.values() for change in changes)
-        return frozenset().union(*(e.names() for change in several for e in change.expressions))
+        return frozenset().union(*(expression.names() for _, expression in self.expressions()))
+
+    def expressions(self) -> Iterator[tuple[str, Expr]]:
+        """Yield each of its conditions and rules after where it stands, for a message."""
+        for changes in self.changes.values():
+            for change in changes:
+                for expression in change.expressions:
+                    yield _place(self.name, change.intervention), expression
+
+
+def _place(scenario: str, one: Intervention) -> str:
+    """Say where an intervention stands; one by itself has given its scenario its name."""
+    return scenario if scenario == str(one) else f"{scenario} > {one}"
 
 
 def chosen_scenarios(twin: Twin, scenarios: Sequence[Asked] | Asked | None) -> tuple[Scenario, ...]:
@@ -230,7 +241,7 @@ def compile_programs(
         cuts: list[Cut] = []
         faults = len(problems)
         for intervention in scenario.interventions:
-            where = f"{scenario.name} > {intervention}"
+            where = _place(scenario.name, intervention)
             found = [
                 Problem(scenario.name, problem.what)
                 for problem in problems_of_intervention(twin, intervention)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dotwin.errors import DataError, SpecificationError
+from dotwin.panel.names import refuse_unknown_names
 from dotwin.worlds.aggregate import UnitStates
 from dotwin.worlds.engine import Engine
 from dotwin.worlds.machine import Machine, align, new_groups_of, refuse_new_groups
@@ -186,6 +187,7 @@ def plan(
         periods = 1
     future = future_periods(panel, periods)
     programs = compile_programs(twin, chosen_scenarios(twin, scenarios), future)
+    refuse_unknown_names(panel, (read for program in programs for read in program.expressions()))
     start = gather_start(twin, panel, programs, future, inputs, carry_forward)
     values, chain, draw = thinned(fit, draws)
     run = Run(

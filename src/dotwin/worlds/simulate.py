@@ -113,7 +113,7 @@ def simulate(
         draws=store.dataset(),
         run=run,
         edge_share=tally.edge_shares(),
-        notes=_notes(run, store.undefined),
+        notes=_notes(run, store.undefined, tally),
         received={key: total / drawn for key, total in tally.received.items()},
     )
 
@@ -209,7 +209,7 @@ def is_resource(one: Indicator) -> bool:
     return (one.family is None or one.family in AMOUNTS) and not relative
 
 
-def _notes(run: Run, undefined: dict[str, int]) -> tuple[str, ...]:
+def _notes(run: Run, undefined: dict[str, int], tally: Tally) -> tuple[str, ...]:
     """Say what a reader of the futures must know."""
     twin, notes = run.twin, []
     read = [name for name in twin.given if name in run.start.givens]
@@ -243,6 +243,9 @@ def _notes(run: Run, undefined: dict[str, int]) -> tuple[str, ...]:
         notes.append(
             f"{count:,} values of {twin.label(name)} could not be computed and are missing"
         )
+    for (scenario, name), changed in tally.changed.items():
+        if not changed:
+            notes.append(f"'{scenario}' changes {twin.label(name)} nowhere: nobody meets its terms")
     uncertain = {
         str(change.intervention)
         for program in run.programs
