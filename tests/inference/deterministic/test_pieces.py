@@ -9,10 +9,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from dotwin.inference.deterministic.engine import named_draws
+from benchmarks.accuracy import simulated
+from dotwin.inference.deterministic.engine import DeterministicEngine, named_draws
 from dotwin.inference.deterministic.marginal import Quadrature
 from dotwin.inference.deterministic.problem import Problem
 from dotwin.inference.deterministic.split import problems_of, refusal
+from dotwin.inference.engine import Settings
 from dotwin.mechanisms.design import Design
 from dotwin.mechanisms.response import log_likelihood
 from tests.inference.nuts.cases import mechanism, table
@@ -182,3 +184,41 @@ def test_cutpoints_out_of_order_are_impossible() -> None:
         assert slope[j] == pytest.approx((change[0] - change[1]) / 2e-5, rel=1e-6)
         turned = [problem.other_priors(b)[0] for b in (beta[0] + e, beta[0] - e)]
         assert matrix[j] == pytest.approx((turned[1] - turned[0]) / 2e-5, rel=1e-5, abs=1e-7)
+
+
+def test_effects_of_groups_without_events_follow_their_own_density() -> None:
+    """Zeros may come from either source, so an effect is far from normal, and not at one mode."""
+    (case,) = simulated(lambda name: name == "poisson, zeros inflated, sparse")
+    (design,) = case.component.designs
+    settings = Settings(500, 0, 4, 1)
+    drawn = DeterministicEngine().sample(case.component, settings, lambda share, words: None)
+    posterior = {k: v.reshape(-1, *v.shape[2:]) for k, v in drawn.posterior.items()}
+    main, zeros = design.predictors
+    sd = posterior["outcome.sd_provider"][:, None]
+    assert np.abs(posterior["outcome.provider"] / sd).max() < 6.0
+    grid = np.linspace(-7.0, 7.0, 351)
+    places = []
+    for provider in range(len(design.group_names["provider"])):
+        rows = np.flatnonzero(main.groups["provider"] == provider)
+        if design.y[rows].any():
+            continue
+        eta = posterior["outcome.intercept"][:, None] + posterior["outcome.causes"] @ (
+            main.columns[rows].T
+        )
+        eta += posterior["outcome.region"][:, main.groups["region"][rows]]
+        second = posterior["outcome.zeros.intercept"][:, None]
+        own = posterior["outcome.zeros.region"][:, zeros.groups["region"][rows]]
+        second = special.expit(second + own)
+        alone = np.exp(-np.exp(eta[:, :, None] + sd[:, :, None] * grid))
+        joint = np.log(second[:, :, None] + (1.0 - second[:, :, None]) * alone).sum(axis=1)
+        density = np.exp(joint - 0.5 * grid**2)
+        below = np.cumsum(density, axis=1) - 0.5 * density
+        below /= density.sum(axis=1, keepdims=True)
+        z = (posterior["outcome.provider"][:, [provider]] / sd)[:, 0]
+        # Between points of the grid the distribution is nearly a line.
+        at = (z - grid[0]) / (grid[1] - grid[0])
+        k, draws = at.astype(int), np.arange(z.size)
+        places.append(below[draws, k] + (at - k) * (below[draws, k + 1] - below[draws, k]))
+    together = np.concatenate(places)
+    assert len(places) > 3
+    assert stats.kstest(together, "uniform").pvalue > 1e-3

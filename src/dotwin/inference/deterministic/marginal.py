@@ -41,6 +41,8 @@ _HIDDEN = 0.05
 _GRID_END, _GRID_POINTS = 6.0, 73
 #: Nodes that draw effects; the tails of a group's effect matter here.
 _EFFECT_NODES = 11
+#: The same where an effect may be far from normal: its ends in sds, its nodes, its points.
+_FAR_END, _FAR_NODES, _FAR_POINTS = 12.0, 49, 193
 #: Of the check for second modes: its ends in sds, its nodes, its draws.
 _WIDE_END, _WIDE_NODES, _WIDE_DRAWS = 40.0, 301, 32
 #: Draws evaluated, and draws of effects made, at once.
@@ -360,9 +362,7 @@ class Quadrature:
 
         problem, gathered = self.problem, self.problem.gathered
         spread = problem.inner_spread(h)
-        nodes, _ = _rule(max(self.nodes, _EFFECT_NODES))
-        grid = np.linspace(-_GRID_END, _GRID_END, _GRID_POINTS)
-        curve = _lagrange(nodes, grid)
+        nodes, grid, curve = self._effect_nodes()
         kernel = effects_kernel(problem.family, problem.kind)
         present = gathered.present
         absent = np.setdiff1d(np.arange(gathered.groups), present)
@@ -380,6 +380,31 @@ class Quadrature:
         if absent.size:
             result[:, absent] = spread[:, None] * rng.standard_normal((h.shape[0], absent.size))
         return result
+
+    def _effect_nodes(self) -> tuple[Floats, Floats, Floats]:
+        """Return nodes, a grid, and the matrix that interpolates from the first to the second.
+
+        A polynomial through few nodes is next to exact where an effect is next to normal, and goes
+        wild in the tails where it is not. There, cubics between many nodes take its place.
+        """
+        if self.problem.concave:
+            nodes, _ = _rule(max(self.nodes, _EFFECT_NODES))
+            grid = np.linspace(-_GRID_END, _GRID_END, _GRID_POINTS)
+            return nodes, grid, _lagrange(nodes, grid)
+        nodes = np.linspace(-_FAR_END, _FAR_END, _FAR_NODES)
+        grid = np.linspace(-_FAR_END, _FAR_END, _FAR_POINTS)
+        return nodes, grid, _piecewise(nodes, grid)
+
+
+def _piecewise(nodes: Floats, points: Floats) -> Floats:
+    """Return the matrix that turns values at equal steps into those of cubics between them."""
+    result = np.zeros((points.size, nodes.size))
+    step = nodes[1] - nodes[0]
+    first = np.clip(((points - nodes[0]) / step).astype(int) - 1, 0, nodes.size - 4)
+    for m, k in enumerate(first):
+        some = slice(k, k + 4)
+        result[m, some] = _lagrange(nodes[some], points[[m]])[0]
+    return result
 
 
 def _rule(nodes: int) -> tuple[Floats, Floats]:
