@@ -9,29 +9,35 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dotwin.inference.deterministic.integrand import LANES, Lanes, add_scaled, integrand
+from dotwin.inference.deterministic.integrand import LANES, Lanes, Work, add_scaled, integrand
 from dotwin.inference.deterministic.lanes import FLAGS, exp
 from dotwin.inference.deterministic.rows import Centre, Rows
-from dotwin.inference.deterministic.terms import INFLATED
 
 __all__ = ["build_effects"]
 
 Floats = NDArray[np.float64]
 
 
-def build_effects(family: int, kind: int, version: int) -> Any:
-    """Compile draws of the effects given the globals."""
+def build_effects(version: int) -> Any:
+    """Compile draws of the effects given the globals.
+
+    Parameters
+    ----------
+    version : int
+        A number that changes whenever any module of the kernels does.
+    """
 
     @njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
     def effects(
+        bases: int,
+        values: int,
         rows: Rows,
         centre: Centre,
         lanes: Lanes,
-        nodes: Floats,
         curve: Floats,
         grid: Floats,
         uniform: Floats,
-        most: int,
+        work: Work,
         out: Floats,
     ) -> None:
         """Fill in an effect per draw and group, dims (block, lane, group).
@@ -40,39 +46,15 @@ def build_effects(family: int, kind: int, version: int) -> Any:
         the nodes; ``curve``, dims (point, node), evaluates it on a grid, on which the distribution
         is inverted at ``uniform``, dims (block, group, lane).
         """
-        eta, base = np.empty((most, LANES)), np.empty((most, LANES))
-        second = np.empty((most if kind == INFLATED else 1, LANES))
-        work = np.zeros((6, LANES))
-        middle, spread = np.empty(LANES), np.empty(LANES)
-        at_nodes = np.empty((nodes.size, LANES))
+        nodes, at_nodes, highest = work.nodes, work.at_nodes, work.spare[0]
+        middle, spread = work.place[0], work.place[1]
         points = grid.size
         density = np.empty((points, LANES))
         step = grid[1] - grid[0] + 0.0 * version
-        for block in range(lanes.sd.shape[0]):
-            beta, sd = lanes.beta[block], lanes.sd[block]
-            d, c, table = lanes.d[block], lanes.c[block], lanes.table[block]
+        for block in range(lanes.shape.shape[0]):
+            beta, shape, table = lanes.beta[block], lanes.shape[block], lanes.table[block]
             for group in range(rows.starts.size - 1):
-                integrand(
-                    family,
-                    kind,
-                    rows,
-                    centre,
-                    group,
-                    beta,
-                    sd,
-                    d,
-                    c,
-                    table,
-                    nodes,
-                    eta,
-                    base,
-                    second,
-                    work,
-                    middle,
-                    spread,
-                    at_nodes,
-                )
-                highest = work[3]
+                integrand(bases, values, rows, centre, group, beta, shape, table, work)
                 for k in range(nodes.size):
                     here = at_nodes[k]
                     more = 0.5 * nodes[k] * nodes[k]

@@ -3,26 +3,71 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dotwin.inference.deterministic.addresses import call
 from dotwin.inference.deterministic.lanes import FLAGS
 from dotwin.inference.deterministic.rows import Rows
-from dotwin.inference.deterministic.terms import INFLATED, base_of, curved, mixed, move_of, value
 
-__all__ = ["NODE_LANES", "build_information"]
+__all__ = ["NODE_LANES", "NodeWork", "add_pair", "build_information", "node_workspace"]
 
 Floats = NDArray[np.float64]
 
 #: Nodes that are evaluated side by side where there is one draw.
 NODE_LANES = 8
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
-#: Steps of Newton's method towards a group's mode, and how far each may go.
-_STEPS, _LONGEST = 50, 2.0
-_CLOSE = 1e-9
+
+
+class NodeWork(NamedTuple):
+    """Where the kernel works on one group.
+
+    Parameters
+    ----------
+    predictors : array, dims (what, row)
+        Each row's eta and its base and, where there is one, the predictor of a second source of
+        zeros.
+    by_node : array, dims (which, row, node)
+        Derivatives by row.
+    at_nodes, weight, v, move : array, dims (node,)
+    x, place : array, dims (column,)
+        A row's columns, and which of its group's globals they belong to.
+    score, block : array, dims (global, node) and (global, global)
+        Of the globals that a group meets.
+    """
+
+    predictors: Floats
+    by_node: Floats
+    at_nodes: Floats
+    weight: Floats
+    v: Floats
+    move: Floats
+    x: Floats
+    place: NDArray[np.int64]
+    score: Floats
+    block: Floats
+
+
+def node_workspace(rows: Rows, most: int, nodes: int) -> NodeWork:
+    """Make room for groups of up to ``most`` rows and for some nodes; one without an effect."""
+    size, width = max(nodes, 1), rows.dense.shape[1] + rows.which.shape[1]
+    predictors, derivatives = (3, 5) if rows.second_offset.size else (2, 2)
+    largest = int(np.diff(rows.of_group).max(initial=0))
+    return NodeWork(
+        predictors=np.zeros((predictors, most)),
+        by_node=np.zeros((derivatives, most, size)),
+        at_nodes=np.zeros(size),
+        weight=np.zeros(size),
+        v=np.zeros(size),
+        move=np.zeros(size),
+        x=np.zeros(width),
+        place=np.zeros(width, dtype=np.int64),
+        score=np.zeros((largest, size)),
+        block=np.zeros((largest, largest)),
+    )
 
 
 @njit(error_model="numpy")
@@ -46,9 +91,18 @@ def add_pair(rows: Rows, one: int, other: int, number: float, packed: Floats) ->
         packed[border * border + (second * depth + j) * border + i] += number
 
 
-def build_information(family: int, kind: int, version: int) -> Any:
+def build_information(inflated: bool, version: int) -> Any:
     """Compile the marginal likelihood at one point, with its gradient and information.
 
+    Parameters
+    ----------
+    inflated : bool
+        Whether zeros may come from a second source, with a predictor of its own.
+    version : int
+        A number that changes whenever any module of the kernels does.
+
+    Notes
+    -----
     The score is the posterior mean of the complete data's (Fisher's identity); the information is
     the mean of the complete data's less the variance of its score (Louis 1982,
     doi 10.1111/j.2517-6161.1982.tb01203.x).
@@ -56,15 +110,15 @@ def build_information(family: int, kind: int, version: int) -> Any:
 
     @njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
     def information(
+        mode_search: int,
+        slopes: int,
         rows: Rows,
         beta: Floats,
-        sd: float,
-        d: float,
-        c: float,
+        shape: Floats,
         table: Floats,
         nodes: Floats,
         log_weights: Floats,
-        most: int,
+        work: NodeWork,
         modes: Floats,
         known: Floats,
         row_bend: Floats,
@@ -73,41 +127,28 @@ def build_information(family: int, kind: int, version: int) -> Any:
     ) -> float:
         """Return the log marginal likelihood; fill in the gradient and information matrix.
 
-        ``modes`` holds where to start looking for each group's mode and takes where it is,
-        ``known`` the information of its rows there, ``row_bend`` that of each row. Nodes are
-        padded to whole lanes with weights of 0; without an effect there is one node at 0.
-        ``table``, dims (1, number), is of the tail that a bound keeps; ``packed`` takes the
-        information as `dotwin.inference.deterministic.arrow` stores it.
+        ``mode_search`` and ``slopes`` are of `dotwin.inference.deterministic.row_kernels`,
+        ``shape``, dims (what,), and ``table``, dims (1, number), what they read. ``modes`` holds
+        where to start looking for each group's mode and takes where it is, ``known`` the
+        information of its rows there, ``row_bend`` that of each row. Nodes are padded to whole
+        lanes with weights of 0; without an effect there is none. ``packed`` takes the information
+        as `dotwin.inference.deterministic.arrow` stores it.
         """
         dense = rows.dense.shape[1]
         width = dense + rows.which.shape[1]
         grouped = nodes.size > 0
-        size = nodes.size if grouped else 1
-        largest = 0
-        for group in range(rows.starts.size - 1):
-            largest = max(largest, rows.of_group[group + 1] - rows.of_group[group])
-        eta, base = np.empty(most), np.empty(most)
-        slopes, bends = np.zeros((most, size)), np.zeros((most, size))
-        # Zeros from a second source have a linear predictor of their own.
-        extended = most if kind == INFLATED else 1
-        second = np.zeros(extended)
-        second_slopes, second_bends = np.zeros((extended, size)), np.zeros((extended, size))
-        both_bends = np.zeros((extended, size))
         own_width = dense + rows.own_which
-        at_nodes, weight, v, move = (
-            np.zeros(size),
-            np.zeros(size),
-            np.zeros(size),
-            np.zeros(size),
-        )
-        x, place = np.empty(width), np.empty(width, np.int64)
-        score = np.zeros((largest, size))
-        block = np.zeros((largest, largest))
+        eta = work.predictors[0]
+        at_nodes, weight, v, move = work.at_nodes, work.weight, work.v, work.move
+        size = v.size
+        by_node = work.by_node
+        x, place, score, block = work.x, work.place, work.score, work.block
         gradient[:] = 0.0
         packed[:] = 0.0
         for j in range(dense):
             place[j] = j
         total = 0.0 * version
+        sd = shape[0]
         precision = 1.0 / (sd * sd)
         for group in range(rows.starts.size - 1):
             first, last = rows.starts[group], rows.starts[group + 1]
@@ -120,66 +161,20 @@ def build_information(family: int, kind: int, version: int) -> Any:
                 for j in range(rows.own_which):
                     e += rows.scale[i, j] * beta[rows.which[i, j]]
                 eta[r] = e
-                if kind == INFLATED:
-                    e_second = rows.second_offset[i]
+                if inflated:
+                    e = rows.second_offset[i]
                     for j in range(rows.own_dense, dense):
-                        e_second += rows.dense[i, j] * beta[j]
+                        e += rows.dense[i, j] * beta[j]
                     for j in range(rows.own_which, rows.which.shape[1]):
-                        e_second += rows.scale[i, j] * beta[rows.which[i, j]]
-                    second[r] = e_second
-                base[r] = base_of(family, e, rows.y[i], d, c)
-            mode, held = 0.0, 0.0
+                        e += rows.scale[i, j] * beta[rows.which[i, j]]
+                    work.predictors[2, r] = e
+            spread = 1.0
             if grouped:
-                mode = modes[group]
-                for _ in range(_STEPS):
-                    pull, held = -mode * precision, 0.0
-                    moved = move_of(family, mode)
-                    for r in range(last - first):
-                        i = first + r
-                        slope, bend = curved(
-                            family,
-                            kind,
-                            eta[r],
-                            base[r],
-                            mode,
-                            moved,
-                            rows.y[i],
-                            rows.extra[i],
-                            rows.lower[i],
-                            d,
-                            c,
-                            table,
-                            0,
-                        )
-                        if kind == INFLATED:
-                            slope, bend, _, _, _ = mixed(
-                                family,
-                                eta[r],
-                                base[r],
-                                mode,
-                                moved,
-                                rows.y[i],
-                                rows.extra[i],
-                                d,
-                                c,
-                                second[r],
-                                slope,
-                                bend,
-                                table,
-                                0,
-                            )
-                        pull += slope
-                        held += bend
-                        row_bend[i] = bend
-                    # Where the integrand bends the wrong way its prior's curvature leads on.
-                    whole = held + precision
-                    step = pull / (whole if whole > 0.1 * precision else precision)
-                    step = min(max(step, -_LONGEST), _LONGEST)
-                    mode += step
-                    if abs(step) * math.sqrt(precision) < _CLOSE:
-                        break
-                modes[group] = mode
-                known[group] = held
+                call(
+                    mode_search, group, first, last, rows.y, rows.extra, rows.lower,
+                    work.predictors, shape, table, modes, known, row_bend,
+                )  # fmt: skip
+                mode, held = modes[group], known[group]
                 spread = 1.0 / math.sqrt(max(held + precision, 0.1 * precision))
                 for k in range(size):
                     v[k] = mode + spread * nodes[k]
@@ -187,53 +182,10 @@ def build_information(family: int, kind: int, version: int) -> Any:
                     at_nodes[k] = log_weights[k] - 0.5 * z * z
             else:
                 at_nodes[0] = 0.0
-            for k in range(size):
-                move[k] = move_of(family, v[k])
-            for r in range(last - first):
-                i = first + r
-                s, b = slopes[r], bends[r]
-                e, held_base = eta[r], base[r]
-                y, extra, lower = rows.y[i], rows.extra[i], rows.lower[i]
-                zero = second[r if kind == INFLATED else 0]
-                for k in range(size):
-                    at_nodes[k] += value(
-                        family,
-                        kind,
-                        e,
-                        held_base,
-                        v[k],
-                        move[k],
-                        y,
-                        extra,
-                        lower,
-                        d,
-                        c,
-                        zero,
-                        table,
-                        0,
-                    )
-                    s[k], b[k] = curved(
-                        family, kind, e, held_base, v[k], move[k], y, extra, lower, d, c, table, 0
-                    )
-                    if kind == INFLATED:
-                        s[k], b[k], second_slopes[r, k], second_bends[r, k], both_bends[r, k] = (
-                            mixed(
-                                family,
-                                e,
-                                held_base,
-                                v[k],
-                                move[k],
-                                y,
-                                extra,
-                                d,
-                                c,
-                                zero,
-                                s[k],
-                                b[k],
-                                table,
-                                0,
-                            )
-                        )
+            call(
+                slopes, first, last, rows.y, rows.extra, rows.lower, work.predictors, shape, table,
+                v, move, at_nodes, by_node,
+            )  # fmt: skip
             highest = at_nodes[0]
             for k in range(1, size):
                 highest = max(highest, at_nodes[k])
@@ -255,7 +207,7 @@ def build_information(family: int, kind: int, version: int) -> Any:
                 for j in range(rows.which.shape[1]):
                     x[dense + j] = rows.scale[i, j]
                     place[dense + j] = rows.local[i, j]
-                s, b = slopes[r], bends[r]
+                s, b = by_node[0, r], by_node[1, r]
                 slope, bend = 0.0, 0.0
                 for k in range(size):
                     slope += weight[k] * s[k]
@@ -263,18 +215,18 @@ def build_information(family: int, kind: int, version: int) -> Any:
                 if not grouped:
                     row_bend[i] = bend
                 second_slope, second_bend, both_bend = 0.0, 0.0, 0.0
-                if kind == INFLATED:
+                if inflated:
                     for k in range(size):
-                        second_slope += weight[k] * second_slopes[r, k]
-                        second_bend += weight[k] * second_bends[r, k]
-                        both_bend += weight[k] * both_bends[r, k]
+                        second_slope += weight[k] * by_node[2, r, k]
+                        second_bend += weight[k] * by_node[3, r, k]
+                        both_bend += weight[k] * by_node[4, r, k]
                 for a in range(width):
-                    is_own = a < rows.own_dense or dense <= a < own_width
-                    its_slope = slope if kind != INFLATED or is_own else second_slope
+                    is_own = not inflated or a < rows.own_dense or dense <= a < own_width
+                    its_slope = slope if is_own else second_slope
                     gradient[members[place[a]]] += its_slope * x[a]
                     for other in range(a + 1):
                         held_bend = bend
-                        if kind == INFLATED:
+                        if inflated:
                             other_own = other < rows.own_dense or dense <= other < own_width
                             if is_own != other_own:
                                 held_bend = both_bend
@@ -285,10 +237,9 @@ def build_information(family: int, kind: int, version: int) -> Any:
                             high, low = low, high
                         block[high, low] += held_bend * x[a] * x[other]
                     if grouped:
-                        column = score[place[a]]
-                        its = s
-                        if kind == INFLATED and not is_own:
-                            its = second_slopes[r]
+                        column, its = score[place[a]], s
+                        if inflated and not is_own:
+                            its = by_node[2, r]
                         for k in range(size):
                             column[k] += x[a] * (its[k] - its_slope)
             for a in range(members.size):

@@ -16,10 +16,11 @@ from dotwin.inference.deterministic.compiled import (
     effects_kernel,
     information_kernel,
     marginal_kernel,
+    row_kernels,
 )
 from dotwin.inference.deterministic.problem import Problem
 from dotwin.inference.deterministic.rows import Centre
-from dotwin.inference.deterministic.terms import BOUNDED
+from dotwin.inference.deterministic.terms import BOUNDED, INFLATED
 from dotwin.inference.nuts.parts import FamilyCode
 
 if TYPE_CHECKING:
@@ -130,14 +131,18 @@ class _Evaluation:
         tables: Callable[[Floats], Floats],
         modes: Floats | None,
     ) -> None:
+        from dotwin.inference.deterministic.information_kernel import node_workspace
+
         rows = problem.gathered.rows
         groups = rows.starts.size - 1
         d, c = (float(x) for x in problem.family_values(h))
         self._constant = float(problem.constant(np.array(d), np.array(c)))
-        self._kernel = information_kernel(problem.family, problem.kind)
-        table = tables(np.array([c]))
-        self._given = (float(problem.inner_spread(h)), d, c, table, nodes, log_weights)
-        self._rows, self._most = rows, problem.gathered.most
+        self._kernel = information_kernel(problem.kind == INFLATED)
+        by_family = row_kernels(problem.family, problem.kind)
+        self._by_family = by_family.modes, by_family.slopes
+        shape = np.array([float(problem.inner_spread(h)), d, c])
+        self._given = shape, tables(np.array([c])), nodes, log_weights
+        self._rows, self._work = rows, node_workspace(rows, problem.gathered.most, nodes.size)
         self.modes = np.zeros(groups) if modes is None else modes.copy()
         self.known = np.zeros(groups), np.zeros(rows.y.size)
         self.gradient, self.matrix = np.zeros(problem.size), np.zeros(problem.arrow.stored)
@@ -145,10 +150,11 @@ class _Evaluation:
     def at(self, beta: Floats) -> float:
         """Return the log likelihood, and leave its derivatives."""
         value: float = self._kernel(
+            *self._by_family,
             self._rows,
             beta,
             *self._given,
-            self._most,
+            self._work,
             self.modes,
             *self.known,
             self.gradient,
@@ -289,14 +295,19 @@ class Quadrature:
     def _log_likelihood(
         self, h: Floats, beta: Floats, nodes: Floats, log_weights: Floats
     ) -> Floats:
+        from dotwin.inference.deterministic.integrand import LANES, workspace
+
         problem, gathered = self.problem, self.problem.gathered
-        kernel = marginal_kernel(problem.family, problem.kind)
+        rows, by_family = gathered.rows, row_kernels(problem.family, problem.kind)
+        kernel, work = marginal_kernel(), workspace(rows, gathered.most, nodes)
         result = np.empty(h.shape[0])
         for first in range(0, h.shape[0], _AT_ONCE):
             some = slice(first, min(first + _AT_ONCE, h.shape[0]))
             lanes = self._lanes(h[some], beta[some])
-            out = np.empty(lanes.sd.shape)
-            kernel(gathered.rows, self._centre, lanes, nodes, log_weights, gathered.most, out)
+            out = np.empty((lanes.shape.shape[0], LANES))
+            kernel(
+                by_family.bases, by_family.values, rows, self._centre, lanes, log_weights, work, out
+            )
             result[some] = out.ravel()[: some.stop - first]
         d, c = problem.family_values(h)
         return np.asarray(result + problem.constant(d, c))
@@ -316,7 +327,7 @@ class Quadrature:
 
         tables = self._tables(c)
         shaped = np.ascontiguousarray(tables[taken].reshape(-1, LANES, tables.shape[1]))
-        return Lanes(wide(beta), wide(sd), wide(d), wide(c), shaped)
+        return Lanes(wide(beta), wide(np.column_stack([sd, d, c])), shaped)
 
     def _tables(self, c: Floats) -> Floats:
         """Return tables of the tail that a bound keeps, dims (draw, number)."""
@@ -358,24 +369,26 @@ class Quadrature:
 
         A group without rows has its prior's.
         """
-        from dotwin.inference.deterministic.integrand import LANES
+        from dotwin.inference.deterministic.integrand import LANES, workspace
 
         problem, gathered = self.problem, self.problem.gathered
         spread = problem.inner_spread(h)
         nodes, grid, curve = self._effect_nodes()
-        kernel = effects_kernel(problem.family, problem.kind)
+        by_family = row_kernels(problem.family, problem.kind)
+        kernel, work = effects_kernel(), workspace(gathered.rows, gathered.most, nodes)
         present = gathered.present
         absent = np.setdiff1d(np.arange(gathered.groups), present)
         result = np.empty((h.shape[0], gathered.groups))
         for first in range(0, h.shape[0], _AT_ONCE):
             some = slice(first, min(first + _AT_ONCE, h.shape[0]))
             lanes = self._lanes(h[some], beta[some])
-            blocks = lanes.sd.shape[0]
+            blocks = lanes.shape.shape[0]
             uniform = rng.random((blocks, present.size, LANES))
             out = np.empty((blocks, LANES, present.size))
             kernel(
-                gathered.rows, self._centre, lanes, nodes, curve, grid, uniform, gathered.most, out
-            )
+                by_family.bases, by_family.values, gathered.rows, self._centre, lanes,
+                curve, grid, uniform, work, out,
+            )  # fmt: skip
             result[some, present] = out.reshape(-1, present.size)[: some.stop - first]
         if absent.size:
             result[:, absent] = spread[:, None] * rng.standard_normal((h.shape[0], absent.size))
