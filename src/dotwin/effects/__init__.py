@@ -9,8 +9,11 @@ from dotwin.effects.graph_tests import GraphTest, test_graph
 from dotwin.effects.mediation import Mediation, mediation
 from dotwin.effects.necessity import Necessity, necessity
 from dotwin.effects.needed_to_treat import NeededToTreat
+from dotwin.effects.pilot import Pilot, pilot
+from dotwin.effects.pre_period import PrePeriod
 from dotwin.effects.result import Effect
 from dotwin.effects.sensitivity import Sensitivity
+from dotwin.effects.stand_ins import StandIns
 from dotwin.effects.transport import Transport, transport
 from dotwin.effects.warning import NOTICE, EarlyWarning
 from dotwin.effects.warning_scores import WarningScores, backtest_warning
@@ -26,7 +29,10 @@ __all__ = [
     "Mediation",
     "Necessity",
     "NeededToTreat",
+    "Pilot",
+    "PrePeriod",
     "Sensitivity",
+    "StandIns",
     "Transport",
     "WarningScores",
     "attribute",
@@ -36,6 +42,7 @@ __all__ = [
     "effect",
     "mediation",
     "necessity",
+    "pilot",
     "test_graph",
     "transport",
 ]

@@ -1,0 +1,126 @@
+"""Figures of pilots: effects since the start, checks before it, realised against forecast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from dotwin.plots.style import GREY, INK, band, color, finish, new_figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from dotwin.effects.pilot import Pilot
+    from dotwin.effects.pre_period import PrePeriod
+    from dotwin.effects.stand_ins import StandIns
+
+__all__ = ["plot_pilot", "plot_pre_period", "plot_stand_ins"]
+
+
+def plot_pilot(pilot: Pilot, by: Literal["since", "cohort"] = "since") -> Figure:
+    """Draw a pilot's effect over the periods since the start.
+
+    Parameters
+    ----------
+    pilot : Pilot
+    by : {'since', 'cohort'}
+        All cohorts together, or each in a panel of its own.
+
+    Returns
+    -------
+    Figure
+    """
+    twin = pilot.fit.twin
+    keys = ("since",) if by == "since" else ("cohort", "since")
+    wide, narrow = (pilot.summary(keys, interval=share) for share in (0.9, 0.5))
+    names = [""] if by == "since" else list(dict.fromkeys(wide["cohort"]))
+    figure, grid = new_figure(len(names), height=2.8 if by == "since" else 2.3)
+    for axes, name in zip(grid, names, strict=True):
+        own = np.ones(len(wide), bool) if by == "since" else (wide["cohort"] == name).to_numpy()
+        _since(axes, wide[own], narrow[own])
+        title = f"began {name}" if name else ""
+        axes.set_title(title, fontsize=9, loc="left", color=INK)
+        axes.set_xlabel(f"{twin.panel.period.frequency}s since the start", fontsize=8)  # type: ignore[union-attr]
+    low, high = (f(one.get_ylim()[i] for one in grid) for i, f in enumerate((min, max)))
+    for axes in grid:
+        axes.set_ylim(low, high)
+    unit = f"\n({pilot.outcome.unit})" if pilot.outcome.unit else ""
+    grid[0].set_ylabel(f"{pilot.outcome.words}{unit}", fontsize=8)
+    return finish(figure, f"with {twin.label(pilot.programme)}, less without")
+
+
+def _since(axes: Axes, wide: pd.DataFrame, narrow: pd.DataFrame) -> None:
+    x = wide["since"].astype(int).to_numpy()
+    band(axes, x, wide["5%"], wide["95%"], color(0), 0.18)
+    band(axes, x, narrow["25%"], narrow["75%"], color(0), 0.3)
+    axes.plot(x, wide["median"], color=color(0), linewidth=1.5, marker="o", markersize=3)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    if (x < 0).any():
+        axes.axvline(-0.5, color=GREY, linewidth=0.8, linestyle=":")
+    step = max(1, -(-len(x) // 8))
+    axes.set_xticks(x[::step])
+
+
+def plot_pre_period(check: PrePeriod) -> Figure:
+    """Draw differences before the start, and the effect since it on the same scale.
+
+    Parameters
+    ----------
+    check : PrePeriod
+
+    Returns
+    -------
+    Figure
+    """
+    pilot = check.pilot
+    before, after = check.summary(), pilot.summary("since")
+    figure, (axes,) = new_figure(1, height=2.8)
+    x = before["since"].to_numpy()
+    low, high = before["all at once, from"], before["all at once, to"]
+    axes.vlines(x, low, high, color=color(1), linewidth=1.5)
+    axes.plot(x, before["mean"], "o", color=color(1), markersize=4, label="before: placebo")
+    since = after["since"].astype(int).to_numpy()
+    axes.vlines(since, after["5%"], after["95%"], color=color(0), linewidth=1.5)
+    axes.plot(since, after["mean"], "s", color=color(0), markersize=4, label="since: effect")
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.axvline(-0.5 - pilot.anticipation, color=GREY, linewidth=0.8, linestyle=":")
+    axes.set_xlabel(
+        f"{pilot.fit.twin.panel.period.frequency}s since the start",  # type: ignore[union-attr]
+        fontsize=8,
+    )
+    unit = f"\n({pilot.outcome.unit})" if pilot.outcome.unit else ""
+    axes.set_ylabel(f"{pilot.outcome.words}{unit}", fontsize=8)
+    axes.legend(fontsize=8, frameon=False)
+    return finish(figure, "what was, less its forecast without the programme")
+
+
+def plot_stand_ins(stand_ins: StandIns) -> Figure:
+    """Draw where what happened fell among the forecasts of units that never began.
+
+    Parameters
+    ----------
+    stand_ins : StandIns
+
+    Returns
+    -------
+    Figure
+    """
+    figure, (left, right) = new_figure(2, columns=2, height=2.6)
+    values, bins = stand_ins.cases["pit"].to_numpy(), 10
+    left.hist(values, bins=bins, range=(0, 1), color=color(0), alpha=0.6)
+    level = values.size / bins
+    left.axhline(level, color=INK, linewidth=0.8)
+    left.set_xlabel("place of what happened among the forecasts", fontsize=8)
+    left.set_ylabel("unit-periods", fontsize=8)
+    table = stand_ins.effects
+    y = np.arange(len(table))[::-1]
+    right.hlines(y, table["5%"], table["95%"], color=color(0), linewidth=1.5)
+    right.plot(table["mean"], y, "o", color=color(0), markersize=4)
+    right.axvline(0, color=INK, linewidth=0.8)
+    right.set_yticks(y, [f"turn {turn}" for turn in table["turn"]])
+    right.set_ylim(-0.6, len(table) - 0.4)
+    right.set_xlabel("effect found where there was none", fontsize=8)
+    return finish(figure, stand_ins.pilot.outcome.words)
