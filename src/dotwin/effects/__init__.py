@@ -5,6 +5,7 @@ from dotwin.effects.counterfactual import Counterfactual, counterfactual
 from dotwin.effects.early_warning import early_warning
 from dotwin.effects.effect import effect
 from dotwin.effects.estimand import EffectEstimand
+from dotwin.effects.follow_up import FollowUp, follow_up
 from dotwin.effects.graph_tests import GraphTest, test_graph
 from dotwin.effects.mediation import Mediation, mediation
 from dotwin.effects.necessity import Necessity, necessity
@@ -25,6 +26,7 @@ __all__ = [
     "EarlyWarning",
     "Effect",
     "EffectEstimand",
+    "FollowUp",
     "GraphTest",
     "Mediation",
     "Necessity",
@@ -40,6 +42,7 @@ __all__ = [
     "counterfactual",
     "early_warning",
     "effect",
+    "follow_up",
     "mediation",
     "necessity",
     "pilot",

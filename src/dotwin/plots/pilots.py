@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dotwin.plots.style import GREY, INK, band, color, finish, new_figure
+from dotwin.plots.style import GREY, INK, band, color, dash, finish, new_figure, period_axis
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
+    from dotwin.effects.follow_up import FollowUp
     from dotwin.effects.pilot import Pilot
     from dotwin.effects.pre_period import PrePeriod
     from dotwin.effects.stand_ins import StandIns
+    from dotwin.worlds.aggregate import By
 
-__all__ = ["plot_pilot", "plot_pre_period", "plot_stand_ins"]
+__all__ = ["plot_follow_up", "plot_pilot", "plot_pre_period", "plot_stand_ins"]
 
 
 def plot_pilot(pilot: Pilot, by: Literal["since", "cohort"] = "since") -> Figure:
@@ -124,3 +127,72 @@ def plot_stand_ins(stand_ins: StandIns) -> Figure:
     right.set_ylim(-0.6, len(table) - 0.4)
     right.set_xlabel("effect found where there was none", fontsize=8)
     return finish(figure, stand_ins.pilot.outcome.words)
+
+
+def plot_follow_up(found: FollowUp, on: str | None = None, by: By = None) -> Figure:
+    """Draw what was realised over its forecasts, and what the gap is made of.
+
+    Parameters
+    ----------
+    found : FollowUp
+    on : str, optional
+        An outcome; the first unless given.
+    by : str or sequence of str, optional
+        A panel per group; all units and the parts of the gap unless given.
+
+    Returns
+    -------
+    Figure
+    """
+    text = found.outcomes[0] if on is None else on
+    table = found.summary(by, on=text)
+    keys = [by] if isinstance(by, str) else list(by or ())
+    parts = [("", table)]
+    if keys:
+        parts = [
+            (", ".join(map(str, name if isinstance(name, tuple) else (name,))), part)
+            for name, part in table.groupby(keys, sort=False)
+        ]
+    labels = list(found.periods)
+    x = np.arange(len(labels))
+    figure, grid = new_figure(len(parts) + (not keys), columns=2 if not keys else 3, height=2.6)
+    for k, (axes, (name, part)) in enumerate(zip(grid, parts, strict=False)):
+        for shade, forecast in ((3, "as planned"), (0, "with what was done")):
+            own = part[part["forecast"] == forecast]
+            band(axes, x, own["5%"], own["95%"], color(shade), 0.2)
+            axes.plot(x, own["mean"], color=color(shade), linestyle=dash(shade), label=forecast)
+        own = part[part["forecast"] == "as planned"]
+        axes.plot(x, own["realised"], "o", color=INK, markersize=4, label="realised")
+        axes.set_title(name, fontsize=9, loc="left", color=INK)
+        period_axis(axes, labels, most=4)
+        if k == 0:
+            axes.set_ylabel(_what_is(found, text), fontsize=8)
+            axes.legend(fontsize=7, frameon=False)
+    if not keys:
+        _gap(grid[1], found, text, x, labels)
+    return finish(figure, f"realised against the forecast of '{found.scenario}'")
+
+
+def _what_is(found: FollowUp, text: str) -> str:
+    """Return what a quantity is called, with its unit."""
+    twin = found.twin
+    if text not in twin.indicators:
+        return text
+    one = twin.indicators[text]
+    return f"{twin.label(text)}\n({one.unit})" if one.unit else twin.label(text)
+
+
+def _gap(axes: Axes, found: FollowUp, text: str, x: NDArray[np.intp], labels: list[str]) -> None:
+    table = found.parts(on=text)
+    kinds = [part for part in dict.fromkeys(table["part"]) if part != "gap"]
+    kinds = [k for k in kinds if (table.loc[table["part"] == k, "mean"] != 0).any()]
+    for k, part in enumerate(kinds):
+        own = table[table["part"] == part]
+        off = 0.12 * (k - (len(kinds) - 1) / 2)
+        shade = color(k + 1)
+        axes.vlines(x + off, own["5%"], own["95%"], color=shade, linewidth=1.5)
+        axes.plot(x + off, own["mean"], "o", color=shade, markersize=4, label=part)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_title("realised less planned", fontsize=9, loc="left", color=INK)
+    axes.legend(fontsize=7, frameon=False)
+    period_axis(axes, labels, most=4)
