@@ -25,7 +25,7 @@ def rollout_twin(how: str = "phased", **falls: Any) -> Twin:
         "family": "normal",
         "plausible": [-3.3, 3.3],
         "pooling": ["home", "period"],
-        "causes": {"coaching": {"scale": "natural", "between": "same"}},
+        "causes": {"coaching": {"scale": "natural"}},
         **falls,
     }
     spreads = dict.fromkeys(mechanism["pooling"], "half_normal(3)")

@@ -150,6 +150,23 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     assert sum(whole) >= 8
 
 
+def test_units_that_always_differed_are_not_drawn_towards_the_others() -> None:
+    """Homes that begin are 3 above the rest, and few noisy months before show each home's level.
+
+    Where all homes are claimed to be of one kind (``between: same``), their forecasts are too low.
+    """
+    starts, falls, effect = staggered(11, homes=180, noise=3.0)
+    falls = falls + 3.0 * (starts != NEVER)[:, None]
+    truth = effect[np.arange(12)[None, :] >= starts[:, None]].mean()
+    found = {}
+    for between in ("", "same"):
+        cause = {"scale": "natural"} | ({"between": between} if between else {})
+        twin = rollout_twin(causes={"coaching": cause})
+        found[between] = answered(twin, panel_of(twin, starts, falls)).summary().iloc[0]
+    assert found[""]["5%"] < truth < found[""]["95%"]
+    assert found["same"]["5%"] > truth
+
+
 # ── aggregation ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -284,7 +301,7 @@ def test_units_that_began_with_the_panel_are_left_out_by_name() -> None:
         twin,
         panel_of(twin, starts, falls),
         {
-            "falls.intercept": 0.0, "falls.causes": [0.0], "falls.sd_home": 1.0,
+            "falls.intercept": 0.0, "falls.causes": [0.0, 0.0], "falls.sd_home": 1.0,
             "falls.sd_period": 1.0, "falls.residual_sd": 1.0,
         },
     )  # fmt: skip
@@ -292,8 +309,9 @@ def test_units_that_began_with_the_panel_are_left_out_by_name() -> None:
     assert found.left_out["unit"].tolist() == ["h000"]
     assert "1 home is left out: began before the panel shows enough of it untreated" in repr(found)
     everyone = panel_of(twin, np.zeros(12, dtype=int), falls)
+    values = {**_known(fit), "falls.causes": [0.0]}
     with pytest.raises(DataError, match="begins late enough"):
-        Fit.from_parameters(twin, everyone, _known(fit)).pilot("coaching", on="falls")
+        Fit.from_parameters(twin, everyone, values).pilot("coaching", on="falls")
 
 
 # ── the licence ────────────────────────────────────────────────────────────────────────────────

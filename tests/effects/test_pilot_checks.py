@@ -136,7 +136,7 @@ def test_wrong_forecasts_show_in_units_that_never_began() -> None:
 
     own = falls[:, :4].mean(axis=1)
     values = {
-        "falls.intercept": 0.0, "falls.causes": [0.0], "falls.sd_home": 1.0,
+        "falls.intercept": 0.0, "falls.causes": [0.0, 0.0], "falls.sd_home": 1.0,
         "falls.home": own[None, :], "falls.residual_sd": np.full(200, 0.5),
     }  # fmt: skip
     fit = Fit.from_parameters(twin, panel_of(twin, starts, falls), values)

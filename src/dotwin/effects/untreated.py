@@ -18,6 +18,7 @@ import numpy as np
 from dotwin.effects.both_worlds import both_worlds
 from dotwin.errors import DataError
 from dotwin.inference.fitting import refit
+from dotwin.mechanisms.columns import constant_key
 from dotwin.spec import Scenario, do
 from dotwin.worlds.abduction import look_back
 from dotwin.worlds.facts import mechanism_reads
@@ -134,6 +135,7 @@ def untreated(
             tune=settings.tune,
             chains=settings.chains,
             seed=settings.seed,
+            constants=_levels(fit, programme),
         )
     kept_notes = {key: fit.notes[key] for key in ("backtest",) if key in fit.notes}
     taught = replace(taught, panel=panel, notes=kept_notes)
@@ -163,6 +165,25 @@ def untreated(
         untreated={n: np.concatenate([one.untreated[n] for one in parts], axis=1) for n in names},
         left_out=tuple((why, tuple(units)) for why, units in left_out.items()),
     )
+
+
+def _levels(fit: Fit, programme: str) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Keep how long each unit was treated, where a mechanism reads units' means of the programme.
+
+    No untreated row shows it, but units that were to begin may have differed all along. Their level
+    is then learned apart (Mundlak 1978), not drawn towards that of the units that never began.
+    """
+    kept = {}
+    for child, design in fit.designs.items():
+        own = {key: np.full_like(values, np.nan) for key, values in design.constants.items()}
+        for predictor in design.equation.predictors:
+            for term in predictor.terms:
+                names = frozenset().union(*(factor.names() for factor in term.factors))
+                key = constant_key("mean", term)
+                if names == {programme} and key in own:
+                    own[key] = design.constants[key]
+        kept[child] = own
+    return kept
 
 
 def _before(panel: Panel, starts: NDArray[np.int64]) -> Panel:
