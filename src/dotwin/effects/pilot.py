@@ -103,6 +103,13 @@ class Pilot:
         return pd.DataFrame(rows, columns=["unit", "reason"])
 
     @property
+    def reached(self) -> tuple[str, ...]:
+        """What the outcome is made of and the programme can change."""
+        graph, parts = self.fit.twin.graph, self.outcome.indicators
+        below = {self.programme, *graph.descendants(self.programme)}
+        return tuple(name for name in parts if name in below)
+
+    @property
     def estimand(self) -> str:
         """What is estimated, in words and symbols."""
         twin = self.fit.twin
@@ -119,7 +126,7 @@ class Pilot:
             Worlds(self.forecast.run, {}),
             self.fit,
             self.programme,
-            self.outcome,
+            self.reached,
             self.starts,
             self.anticipation,
             self.assumed,
@@ -435,7 +442,7 @@ def _answer(asked: Pilot) -> Pilot:
     if not known.any():
         raise DataError("the outcome was not recorded in any period since a start.")
     answer = replace(asked, forecast=forecast.only(known))
-    refuse(answer.licence, answer.outcome.indicators)
+    refuse(answer.licence, answer.reached)
     notes = [f"{counted(len(u), unit)} left out: {why}" for why, u in forecast.left_out]
     if lost:
         notes.append(f"{counted(lost, f'{unit}-period')} left out: the outcome is missing")

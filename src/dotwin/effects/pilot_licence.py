@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dotwin.effects.compared import Worlds
-    from dotwin.effects.outcome import Outcome
     from dotwin.inference import Fit
     from dotwin.spec.twin import Twin
 
@@ -67,7 +66,7 @@ def licence_of_pilot(
     worlds: Worlds,
     fit: Fit,
     programme: str,
-    outcome: Outcome,
+    outcomes: tuple[str, ...],
     starts: NDArray[np.int64],
     anticipation: int,
     assumed: frozenset[str],
@@ -80,13 +79,14 @@ def licence_of_pilot(
         With and without the programme, without values.
     fit : Fit
     programme : str
-    outcome : Outcome
+    outcomes : tuple of str
+        What the outcome is made of and the programme can change.
     starts : int array (unit,)
     anticipation : int
     assumed : frozenset of str
     """
     name = without(programme).name
-    found = worlds.licence(name, outcome.indicators, assumed)
+    found = worlds.licence(name, outcomes, assumed)
     how = set_by_design(fit, programme, starts)
     identified = found.identified
     twin, label = fit.twin, fit.twin.label(programme)

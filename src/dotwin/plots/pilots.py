@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -50,8 +50,7 @@ def plot_pilot(pilot: Pilot, by: Literal["since", "cohort"] = "since") -> Figure
     low, high = (f(one.get_ylim()[i] for one in grid) for i, f in enumerate((min, max)))
     for axes in grid:
         axes.set_ylim(low, high)
-    unit = f"\n({pilot.outcome.unit})" if pilot.outcome.unit else ""
-    grid[0].set_ylabel(f"{pilot.outcome.words}{unit}", fontsize=8)
+    grid[0].set_ylabel(_what(pilot), fontsize=8)
     return finish(figure, f"with {twin.label(pilot.programme)}, less without")
 
 
@@ -63,8 +62,20 @@ def _since(axes: Axes, wide: pd.DataFrame, narrow: pd.DataFrame) -> None:
     axes.axhline(0, color=INK, linewidth=0.8)
     if (x < 0).any():
         axes.axvline(-0.5, color=GREY, linewidth=0.8, linestyle=":")
-    step = max(1, -(-len(x) // 8))
-    axes.set_xticks(x[::step])
+    _whole_periods(axes, x)
+
+
+def _whole_periods(axes: Axes, since: NDArray[np.integer[Any]]) -> None:
+    """Mark whole periods since the start, 0 among them, not more than fit."""
+    step = max(1, -(-len(since) // 8))
+    axes.set_xticks([s for s in since.tolist() if s % step == 0])
+
+
+def _what(pilot: Pilot) -> str:
+    """Return what the outcome is called, with its unit where the words do not hold it."""
+    outcome = pilot.outcome
+    plain = outcome.unit and outcome.kind not in ("rate", "condition")
+    return f"{outcome.words}\n({outcome.unit})" if plain else outcome.words
 
 
 def plot_pre_period(check: PrePeriod) -> Figure:
@@ -94,8 +105,8 @@ def plot_pre_period(check: PrePeriod) -> Figure:
         f"{pilot.fit.twin.panel.period.frequency}s since the start",  # type: ignore[union-attr]
         fontsize=8,
     )
-    unit = f"\n({pilot.outcome.unit})" if pilot.outcome.unit else ""
-    axes.set_ylabel(f"{pilot.outcome.words}{unit}", fontsize=8)
+    axes.set_ylabel(_what(pilot), fontsize=8)
+    _whole_periods(axes, np.concatenate([x, since]))
     axes.legend(fontsize=8, frameon=False)
     return finish(figure, "what was, less its forecast without the programme")
 
