@@ -169,8 +169,8 @@ CASES: dict[str, tuple[Callable[[np.random.Generator], Made], bool]] = {
 def main() -> None:
     """Run all cases and write what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="200 replicates a case instead of 20")
-    count = 200 if parser.parse_args().full else 20
+    parser.add_argument("--full", action="store_true", help="100 replicates a case instead of 20")
+    count = 100 if parser.parse_args().full else 20
     found: dict[str, Any] = {"replicates": count, "cases": {}}
     lines = [
         "# Pilots against known truths",

@@ -407,6 +407,45 @@ def test_periods_in_which_everyone_had_begun_are_not_supported() -> None:
     assert "In 2 of 8 periods every home had begun (first in 2020-11)" in supported.sentence
 
 
+def test_regions_that_began_as_a_whole_are_named() -> None:
+    starts, falls, _ = staggered(0, homes=60)
+    alone = rollout_twin(pooling=[])
+    twin = dw.Twin(
+        twin="regions",
+        panel={
+            "unit": "home",
+            "levels": ["region"],
+            "period": {"column": "month", "frequency": "month"},
+        },
+        indicators=dict(alone.indicators),
+    )
+    values = {"falls.intercept": 0.0, "falls.causes": [0.0], "falls.residual_sd": 1.0}
+    data = panel_of(alone, starts, falls).data
+    for regions, status in (
+        (np.repeat(list("abcdef"), 10), "thin"),
+        (np.tile(["a", "b"], 30), "yes"),
+    ):
+        panel = dw.Panel.from_dataset(data.assign_coords(region=("unit", regions)), twin)
+        found = Fit.from_parameters(twin, panel, values).pilot("coaching", on="falls")
+        supported = found.licence.supported
+        assert supported.status == status
+        assert ("all homes of a region began together" in supported.sentence) == (status == "thin")
+
+
+def test_conditions_and_shares_of_units_are_outcomes() -> None:
+    """Falls of 5 and a home's own, 1 fewer with coaching: how many homes pass 4.5?"""
+    fit = small_pilot()
+    found = fit.pilot("coaching", on="falls > 4.5", seed=1)
+    table = found.summary("cohort")
+    # Homes at 3 and 4 of the first cohort, at 5 and 3.5 of the second; without it 1 more each.
+    np.testing.assert_allclose(table["observed"], [0.0, 0.5])
+    np.testing.assert_allclose(table["untreated"], [0.48, 0.75], atol=0.06)
+    assert found.outcome.unit == "share of units"
+    ratio = fit.pilot("coaching", on="falls / 2", seed=1)
+    plain = fit.pilot("coaching", on="falls", seed=1)
+    np.testing.assert_allclose(ratio.average(), plain.average() / 2)
+
+
 def test_units_that_feel_each_other_are_refused() -> None:
     alone = rollout_twin()
     coaching, falls = alone.indicators["coaching"], alone.indicators["falls"]

@@ -11,6 +11,7 @@ from scipy import stats
 from dotwin.effects.examples import small_pilot
 from dotwin.effects.pilot import Pilot
 from dotwin.errors import DataError, SpecificationError
+from dotwin.inference import Fit
 from tests.effects.rollouts import NEVER, fitted, panel_of, rollout_twin, staggered
 
 
@@ -132,8 +133,6 @@ def test_wrong_forecasts_show_in_units_that_never_began() -> None:
     starts, falls, _ = staggered(3, homes=90)
     falls[:, 4:] += rng.normal(0.0, 1.5, falls[:, 4:].shape) * (starts == NEVER)[:, None]
     twin = rollout_twin("phased", pooling=["home"])
-    from dotwin.inference import Fit
-
     own = falls[:, :4].mean(axis=1)
     values = {
         "falls.intercept": 0.0, "falls.causes": [0.0, 0.0], "falls.sd_home": 1.0,
@@ -143,6 +142,27 @@ def test_wrong_forecasts_show_in_units_that_never_began() -> None:
     found = fit.pilot("coaching", on="falls").stand_ins()
     assert found.calibration.status == "not calibrated"
     assert "not calibrated" in repr(found)
+
+
+def test_errors_that_last_show_in_averages_alone() -> None:
+    """Noise as large as the twin says in every month, but much the same from month to month."""
+    rng = np.random.default_rng(6)
+    starts, _, _ = staggered(3, homes=180)
+    noise = np.empty((180, 12))
+    noise[:, 0] = rng.normal(size=180)
+    for t in range(1, 12):
+        noise[:, t] = 0.9 * noise[:, t - 1] + np.sqrt(1 - 0.81) * rng.normal(size=180)
+    twin = rollout_twin("phased", pooling=[])
+    values = {
+        "falls.intercept": 0.0, "falls.causes": [0.0], "falls.residual_sd": np.full(400, 1.0),
+    }  # fmt: skip
+    fit = Fit.from_parameters(twin, panel_of(twin, starts, noise), values)
+    found = fit.pilot("coaching", on="falls").stand_ins()
+    assert found.calibration.status != "not calibrated"
+    assert found.calibration_of_averages.status == "not calibrated"
+    held = found.summary().set_index("turn")["80%"]
+    assert held["averages"] < 0.6 < held["all"]
+    assert "Averages over a home's periods: not calibrated" in repr(found)
 
 
 def test_too_few_that_never_began_are_refused() -> None:

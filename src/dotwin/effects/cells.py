@@ -38,12 +38,15 @@ class Cells:
     forecast : Untreated
     starts : int array (unit of the panel,)
     panel : Panel
+    anticipation : int
+        How many periods before the start may have changed already.
     """
 
     outcome: Outcome
     forecast: Untreated
     starts: NDArray[np.int64]
     panel: Panel
+    anticipation: int = 0
 
     @cached_property
     def start(self) -> NDArray[np.int64]:
@@ -96,9 +99,9 @@ class Cells:
 
     @property
     def _states(self) -> UnitStates:
-        """What was known of each unit in the period before it began."""
+        """What was known of each unit before it can have changed."""
         panel, twin = self.panel, self.panel.twin
-        before = np.clip(self.starts - 1, 0, len(panel.period_labels) - 1)
+        before = np.clip(self.starts - self.anticipation - 1, 0, len(panel.period_labels) - 1)
         rows = np.arange(len(panel.units))
         levels = {}
         for level in twin.panel.all_levels:

@@ -455,32 +455,35 @@ def follow_up(
     places = _places(run, panel)
     wanted = tuple(dict.fromkeys([*collected(twin, outcomes), *names]))
     later = _then(run, panel, places)
-    recorded = {n: later(n) for n in wanted if n in panel.indicators}
+    found = {name: later(name) for name in wanted if name in panel.indicators}
+    recorded = {n: v.astype(float) for n, v in found.items() if v.dtype.kind not in "OUT"}
     wanted = tuple(recorded)
     if missing := [name for name in outcomes if name not in recorded]:
-        raise SpecificationError(f"on: the panel has no values of {missing[0]}.")
+        raise SpecificationError(f"on: the panel has no numbers of {missing[0]}.")
     other = _with_givens(
         run, later, frozenset(twin.given) - {*program.changes, *names}, places.size
     )
     known = _with_givens(run, later, frozenset(twin.given), places.size)
     programs = (run.programs[0],) if scenario == BASELINE else (run.programs[0], program)
-    imposed = {name: _padded(recorded[name], len(run.future)) for name in names}
+    # What is given is already what it was.
+    modelled = [name for name in names if not twin.indicators[name].is_given]
+    imposed = {name: _padded(recorded[name], len(run.future)) for name in modelled}
     out_of = {
         name: _padded(later(str(twin.indicators[name].trials)), len(run.future))
-        for name in names
+        for name in modelled
         if twin.indicators[name].trials is not None
     }
-    stated = {name: imposed[name] for name in names if not twin.indicators[name].is_given}
     three = [
         _values(engine, wanted, places.size)
         for engine in (
             run.engine(programs),
             other.engine(programs),
-            imposing(known, stated, out_of),
+            imposing(known, imposed, out_of),
         )
     ]
     notes = []
-    lacking = int(sum((~np.isfinite(recorded[name])).sum() for name in names))
+    lacking = sum(int((found[name] == "").sum()) for name in names if name not in recorded)
+    lacking += sum(int((~np.isfinite(recorded[name])).sum()) for name in names if name in recorded)
     if lacking:
         noun = f"{twin.unit}-period"
         notes.append(f"{counted(lacking, noun)} without a record of what was done, so as forecast")
@@ -496,7 +499,7 @@ def follow_up(
         done=names,
         outcomes=outcomes,
         forecasts={n: (three[0][n], three[1][n], three[2][n]) for n in wanted},
-        realised={n: np.asarray(v, dtype=float) for n, v in recorded.items()},
+        realised=recorded,
         periods=run.future.labels[: places.size],
         licence=licence,
         notes=tuple(notes),

@@ -74,7 +74,7 @@ class Pilot:
     @cached_property
     def cells(self) -> Cells:
         """The unit-periods since the start, as they are averaged."""
-        return Cells(self.outcome, self.forecast, self.starts, self.fit.panel)
+        return Cells(self.outcome, self.forecast, self.starts, self.fit.panel, self.anticipation)
 
     @property
     def cohorts(self) -> pd.DataFrame:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from dotwin.effects.compared import Worlds
     from dotwin.inference import Fit
+    from dotwin.panel import Panel
     from dotwin.spec.twin import Twin
 
 __all__ = ["licence_of_pilot", "refuse_interference", "set_by_design"]
@@ -141,4 +142,21 @@ def _supported(fit: Fit, starts: NDArray[np.int64], anticipation: int) -> Verdic
             f"forecasts rest on the past alone.",
         )
     sentence = f"In every period since the first start, {fewest:,} {unit}s or more had not begun."
+    if level := _together(panel, starts):
+        return Verdict(
+            "thin",
+            f"{sentence} But all {unit}s of a {level} began together: what else moved a {level} "
+            f"then is not told from the pilot, and no interval holds it.",
+        )
     return Verdict("yes" if fewest >= _FEW else "thin", sentence)
+
+
+def _together(panel: Panel, starts: NDArray[np.int64]) -> str:
+    """Return a level whose groups began, or did not begin, as a whole."""
+    for level in reversed(panel.twin.panel.levels):
+        codes, names = panel.groups(level)
+        several = int((np.bincount(codes, minlength=len(names)) > 1).sum())
+        pairs = len(np.unique(np.stack([codes, starts], axis=1), axis=0))
+        if several > 1 and pairs == len(names):
+            return level
+    return ""

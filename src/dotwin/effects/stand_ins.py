@@ -46,14 +46,29 @@ class StandIns:
     effects : DataFrame
         By turn, the effect that was found where there was none: ``units``, ``mean``, ``5%``,
         ``95%``.
-    calibration : Calibration
-        Whether the forecasts mean what they say.
+    averages : DataFrame
+        A row per unit, averaged over its periods: ``turn``, ``unit``, ``horizon`` (how many),
+        ``observed``, ``forecast`` and ``pit``. Errors that last show here alone.
     """
 
     pilot: Pilot
     cases: pd.DataFrame
     effects: pd.DataFrame
-    calibration: Calibration
+    averages: pd.DataFrame
+
+    @property
+    def calibration(self) -> Calibration:
+        """Whether forecasts of unit-periods mean what they say."""
+        words = self.pilot.outcome.words
+        return _judged(f"{words[:1].upper()}{words[1:]}", self.cases)
+
+    @property
+    def calibration_of_averages(self) -> Calibration:
+        """Whether forecasts of a unit's average over its periods mean what they say."""
+        return _judged(
+            f"Averages over a {self.pilot.fit.twin.unit}'s periods",
+            self.averages.assign(origin="", period=""),
+        )
 
     @property
     def licence(self) -> Licence:
@@ -68,13 +83,14 @@ class StandIns:
     def summary(self) -> pd.DataFrame:
         """Return the share of cases that central intervals held, by turn and together.
 
-        Columns ``turn``, ``units``, ``cases``, ``50%``, ``80%``, ``90%``.
+        Columns ``turn`` (``all``, and ``averages`` of each unit over its periods), ``units``,
+        ``cases``, ``50%``, ``80%``, ``90%``.
         """
         import pandas as pd
 
         rows = []
         parts = [(str(turn), part) for turn, part in self.cases.groupby("turn")]
-        for name, part in [*parts, ("all", self.cases)]:
+        for name, part in [*parts, ("all", self.cases), ("averages", self.averages)]:
             off = np.abs(part["pit"].to_numpy() - 0.5)
             held = {f"{share:.0%}": float((off <= share / 2).mean()) for share in (0.5, 0.8, 0.9)}
             rows.append({"turn": name, "units": part["unit"].nunique(), "cases": len(part)} | held)
@@ -89,8 +105,8 @@ class StandIns:
         units = self.cases["unit"].nunique()
         return (
             f"{units:,} {twin.unit}s that never began stood in for those that did. "
-            f"{self.calibration.sentence} Where there was no effect, this was found "
-            f"(90 % intervals): {found}."
+            f"{self.calibration.sentence} {self.calibration_of_averages.sentence} Where there was "
+            f"no effect, this was found (90 % intervals): {found}."
         )
 
     def _repr_html_(self) -> str:
@@ -146,7 +162,7 @@ def stand_ins(pilot: Pilot) -> StandIns:
     # Both halves begin when the treated did, in the same shares.
     began = np.sort(real[begun])
     order = rng.permutation(never)
-    tables, effects = [], []
+    tables, averages, effects = [], [], []
     for turn in range(_TURNS):
         half = order[turn::_TURNS]
         starts = np.maximum(real, 0)
@@ -182,17 +198,39 @@ def stand_ins(pilot: Pilot) -> StandIns:
                 }
             )
         )
+        averages.append(_averages(cells, turn + 1, rng))
         difference = cells.difference(cells.groups(None), "unit-periods")[:, 0]
         low, high = np.quantile(difference, [0.05, 0.95])
         row = {"turn": turn + 1, "units": int(np.unique(cells.forecast.unit).size)}
         effects.append(row | {"mean": float(difference.mean()), "5%": low, "95%": high})
-    cases = pd.concat(tables, ignore_index=True)
-    return StandIns(pilot, cases, pd.DataFrame(effects), _judged(pilot, cases))
+    return StandIns(
+        pilot,
+        pd.concat(tables, ignore_index=True),
+        pd.DataFrame(effects),
+        pd.concat(averages, ignore_index=True),
+    )
 
 
-def _judged(pilot: Pilot, cases: pd.DataFrame) -> Calibration:
+def _averages(cells: Cells, turn: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Set each unit's average over its periods beside its forecast."""
+    import pandas as pd
+
+    groups = cells.groups(cells.panel.twin.unit)
+    was, would = cells.both(groups)
+    return pd.DataFrame(
+        {
+            "turn": turn,
+            "unit": [label[0] for label in groups.labels],
+            "horizon": cells.counts(groups)[1],
+            "observed": was,
+            "forecast": would.mean(axis=0),
+            "pit": pit(would, was, rng.random(was.size)),
+        }
+    )
+
+
+def _judged(name: str, cases: pd.DataFrame) -> Calibration:
     """Judge the forecasts as those of a backtest are judged."""
-    name = pilot.outcome.words
     scored = Backtest(
         scores=cases.assign(indicator=name, method=MODEL),
         labels={name: name},
