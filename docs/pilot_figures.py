@@ -109,6 +109,47 @@ def main() -> None:
     print(follow, follow.parts().tail(4).to_string(), follow.coverage().to_string(), sep="\n")
     save("pilot", before.plot())
     save("follow-up", follow.plot())
+    published()
+
+
+def published() -> None:
+    """Ask of published data what laws on self-defence did to homicides, with and without a lag.
+
+    Cheng, C. and Hoekstra, M. (2013), doi 10.3368/jhr.48.3.821, in the package `causaldata`.
+    """
+    import causaldata
+
+    table = causaldata.castle.load_pandas().data[["sid", "year", "post", "homicide"]]
+    table = table.assign(homicide=np.log(table["homicide"]), post=(table["post"] > 0).astype(float))
+    for causes in ({}, {"homicide[-1]": {}}):
+        states = dw.Twin(
+            twin="states",
+            panel={
+                "unit": "state",
+                "columns": {"state": "sid"},
+                "period": {"column": "year", "frequency": "year"},
+            },
+            indicators={
+                "law": {
+                    "domain": "context",
+                    "column": "post",
+                    "assigned": {"how": "phased", "column": "post"},
+                },
+                "homicide": {
+                    "domain": "outcome",
+                    "unit": "log per 100,000",
+                    "family": "normal",
+                    "plausible": [0.3, 2.5],
+                    "pooling": ["state", "period"],
+                    "causes": {**causes, "law": {}},
+                },
+            },
+        )
+        fit = dw.fit(
+            states, dw.read_panel(table, states), draws=1000, chains=2, seed=1, progress=False
+        )
+        pilot = fit.pilot("law", on="homicide", seed=1)
+        print(pilot, pilot.pre_period(3), pilot.stand_ins(), sep="\n", end="\n\n")
 
 
 def save(name: str, figure: Any) -> None:

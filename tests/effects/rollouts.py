@@ -106,3 +106,18 @@ def callaway_santanna(starts: NDArray[np.int64], falls: Floats, cohort: int, per
     """
     change = falls[:, period] - falls[:, cohort - 1]
     return float(change[starts == cohort].mean() - change[starts > period].mean())
+
+
+def imputed(starts: NDArray[np.int64], falls: Floats) -> Floats:
+    """Return falls less what least squares on untreated unit-periods imputes.
+
+    Borusyak, Jaravel and Spiess (2024), doi 10.1093/restud/rdae007, with effects of units and
+    periods.
+    """
+    homes, months = falls.shape
+    untreated = np.arange(months)[None, :] < starts[:, None]
+    unit, period = np.nonzero(np.ones_like(untreated))
+    design = np.concatenate([np.eye(homes)[unit], np.eye(months)[period][:, 1:]], axis=1)
+    used = untreated.ravel()
+    solved = np.linalg.lstsq(design[used], falls.ravel()[used], rcond=None)[0]
+    return np.asarray((falls.ravel() - design @ solved).reshape(falls.shape))

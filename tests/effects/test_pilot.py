@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import causaldata
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from tests.effects.rollouts import (
     callaway_santanna,
     fitted,
     fixed_effects,
+    imputed,
     panel_of,
     rollout_twin,
     staggered,
@@ -100,13 +102,7 @@ def test_a_staggered_roll_out_is_the_imputation_estimator() -> None:
     starts, falls, _ = staggered(0, noise=0.1)
     twin = rollout_twin()
     found = answered(twin, panel_of(twin, starts, falls))
-    homes, months = falls.shape
-    untreated = np.arange(months)[None, :] < starts[:, None]
-    unit, period = np.nonzero(np.ones_like(untreated))
-    design = np.concatenate([np.eye(homes)[unit], np.eye(months)[period][:, 1:]], axis=1)
-    used = untreated.ravel()
-    solved = np.linalg.lstsq(design[used], falls.ravel()[used], rcond=None)[0]
-    gap = (falls.ravel() - design @ solved).reshape(falls.shape)
+    gap = imputed(starts, falls)
     table = found.summary(["cohort", "since"])
     assert list(table["since"].astype(int)) == [*range(8), *range(4)]
     for row in table.to_dict("records"):
@@ -114,6 +110,26 @@ def test_a_staggered_roll_out_is_the_imputation_estimator() -> None:
         expected = gap[starts == cohort, cohort + int(row["since"])].mean()
         sd = (row["95%"] - row["5%"]) / 3.29
         assert row["mean"] == pytest.approx(expected, abs=0.25 * sd)
+
+
+@pytest.mark.realdata
+def test_on_published_data_it_agrees_with_least_squares() -> None:
+    """Laws on self-defence and homicides: Cheng and Hoekstra (2013), doi 10.3368/jhr.48.3.821.
+
+    They report 8 % more. Least squares on the untreated years of 50 states gives 6.7 %.
+    """
+    table = causaldata.castle.load_pandas().data
+    falls = np.log(table.pivot(index="sid", columns="year", values="homicide").to_numpy())
+    post = table.pivot(index="sid", columns="year", values="post").to_numpy() > 0
+    starts = np.where(post.any(axis=1), post.argmax(axis=1), NEVER)
+    assert [int((starts == g).sum()) for g in (6, 7, 8, 9, 10, NEVER)] == [1, 13, 4, 2, 1, 29]
+    twin = rollout_twin(plausible=[0.3, 2.5], priors={})
+    draws = answered(twin, panel_of(twin, starts, falls)).average()
+    gap = imputed(starts, falls)[np.arange(11)[None, :] >= starts[:, None]].mean()
+    assert gap == pytest.approx(0.0669, abs=5e-5)
+    # States are drawn towards each other a little, and one state's draws are not the other's.
+    assert abs(draws.mean() - gap) < draws.std()
+    assert np.quantile(draws, 0.05) < 0.08 < np.quantile(draws, 0.95)
 
 
 # ── known truths ───────────────────────────────────────────────────────────────────────────────
