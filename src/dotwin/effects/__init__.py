@@ -5,7 +5,8 @@ from dotwin.effects.counterfactual import Counterfactual, counterfactual
 from dotwin.effects.early_warning import early_warning
 from dotwin.effects.effect import effect
 from dotwin.effects.estimand import EffectEstimand
-from dotwin.effects.follow_up import FollowUp, follow_up
+from dotwin.effects.follow_up import follow_up
+from dotwin.effects.followed import FollowUp
 from dotwin.effects.graph_tests import GraphTest, test_graph
 from dotwin.effects.mediation import Mediation, mediation
 from dotwin.effects.necessity import Necessity, necessity

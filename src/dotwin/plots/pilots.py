@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from dotwin.effects.follow_up import FollowUp
+    from dotwin.effects.followed import FollowUp
     from dotwin.effects.pilot import Pilot
     from dotwin.effects.pre_period import PrePeriod
     from dotwin.effects.stand_ins import StandIns
