@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import dotwin as dw
+from dotwin.effects.examples import small_pilot
 from dotwin.errors import SpecificationError
 from dotwin.reports.effects import CausalAnswer
 from tests.reports.examples import small_fit
@@ -86,3 +87,18 @@ def test_answers_of_another_fit_and_other_things_are_refused(
             effects=[answers[0], answers[1].summary()],  # type: ignore[list-item]
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pilot_and_its_follow_up_stand_in_a_report(tmp_path: Path) -> None:
+    fit = small_pilot()
+    early = fit.panel.select(periods=slice(0, 3))
+    futures = fit.simulate(periods=2, scenarios=dw.do("coaching", 1), panel=early, seed=1)
+    pilot = fit.pilot("coaching", on="falls")
+    follow_up = futures.follow_up(fit.panel, "do(coaching, 1)")
+    page = dw.report(fit, path=tmp_path / "report.html", effects=[pilot, follow_up])
+    front = words(Page(page.read_text(encoding="utf-8")).front)
+    for one in (pilot, follow_up):
+        assert words([repr(one)]).replace(" -", " −").replace("(-", "(−") in front
+    assert "none felt that others had begun" in page.read_text(encoding="utf-8")
+    # Neither holds two worlds of one unit at once.
+    assert "in the world that did not happen" not in front

@@ -5,12 +5,17 @@ from dotwin.effects.counterfactual import Counterfactual, counterfactual
 from dotwin.effects.early_warning import early_warning
 from dotwin.effects.effect import effect
 from dotwin.effects.estimand import EffectEstimand
+from dotwin.effects.follow_up import follow_up
+from dotwin.effects.followed import FollowUp
 from dotwin.effects.graph_tests import GraphTest, test_graph
 from dotwin.effects.mediation import Mediation, mediation
 from dotwin.effects.necessity import Necessity, necessity
 from dotwin.effects.needed_to_treat import NeededToTreat
+from dotwin.effects.pilot import Pilot, pilot
+from dotwin.effects.pre_period import PrePeriod
 from dotwin.effects.result import Effect
 from dotwin.effects.sensitivity import Sensitivity
+from dotwin.effects.stand_ins import StandIns
 from dotwin.effects.transport import Transport, transport
 from dotwin.effects.warning import NOTICE, EarlyWarning
 from dotwin.effects.warning_scores import WarningScores, backtest_warning
@@ -22,11 +27,15 @@ __all__ = [
     "EarlyWarning",
     "Effect",
     "EffectEstimand",
+    "FollowUp",
     "GraphTest",
     "Mediation",
     "Necessity",
     "NeededToTreat",
+    "Pilot",
+    "PrePeriod",
     "Sensitivity",
+    "StandIns",
     "Transport",
     "WarningScores",
     "attribute",
@@ -34,8 +43,10 @@ __all__ = [
     "counterfactual",
     "early_warning",
     "effect",
+    "follow_up",
     "mediation",
     "necessity",
+    "pilot",
     "test_graph",
     "transport",
 ]

@@ -21,13 +21,24 @@ __all__ = ["both_worlds"]
 
 
 def both_worlds(
-    run: Run, facts: Facts, names: tuple[str, ...], *, abduction: int = 0, replicate: int = 0
+    run: Run,
+    facts: Facts,
+    names: tuple[str, ...],
+    *,
+    abduction: int = 0,
+    replicate: int = 0,
+    fresh: frozenset[str] = frozenset(),
 ) -> tuple[dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]], Tally]:
-    """Make both worlds, and keep some indicators: (draw, unit, period) of each."""
+    """Make both worlds, and keep some indicators: (draw, unit, period) of each.
+
+    What is ``fresh`` runs on new noise in the other world, not on that behind the facts.
+    """
     was, other = run.programs
     pruned = compared(run, was, other, other.touched, frozenset(names))
     programs = (pruned[0], pruned[-1])
-    engine = looking_back(run, facts, programs, abduction=abduction, replicate=replicate)
+    engine = looking_back(
+        run, facts, programs, abduction=abduction, replicate=replicate, fresh=fresh
+    )
     chains, draws, units, periods = run.shape
     count, past = chains * draws, run.start.past
     gaps = {name for name, _ in facts.gaps.cells + facts.gaps.computed} if facts.gaps else set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from dotwin.inference.schedule import run
 if TYPE_CHECKING:
     from distributed import Client
 
+    from dotwin.mechanisms.columns import UnitConstants
     from dotwin.panel import Panel
     from dotwin.spec.twin import Twin
 
@@ -136,6 +137,7 @@ def refit(
     seed: int,
     client: Client | None = None,
     progress: bool = False,
+    constants: Mapping[str, UnitConstants] | None = None,
 ) -> Fit:
     """Fit a twin to another panel at the reference scales of an earlier fit.
 
@@ -150,13 +152,15 @@ def refit(
     seed : int
     client : dask.distributed.Client, optional
     progress : bool
+    constants : dict of str to UnitConstants, optional
+        By mechanism: unit means and first values that are kept, missing where they are not.
 
     Returns
     -------
     Fit
     """
     settings = Settings(draws, tune, chains, seed)
-    components = components_of(earlier.twin, panel, earlier.designs)
+    components = components_of(earlier.twin, panel, earlier.designs, constants)
     engines = engines_like(earlier)
     results = run(components, engines, settings, cache=None, progress=progress, client=client)
     return assemble(earlier.twin, panel, components, results, settings, earlier.engine)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         GraphTest,
         Mediation,
         Necessity,
+        Pilot,
         Transport,
         WarningScores,
     )
@@ -296,6 +297,31 @@ class Questions:
             periods=periods,
             on=on,
             ahead=ahead,
+            seed=seed,
+            draws=draws,
+            assume=assume,
+        )
+        return result
+
+    def pilot(
+        self,
+        programme: str,
+        *,
+        on: str,
+        weight: str | None = None,
+        anticipation: int = 0,
+        seed: int = 0,
+        draws: int = 1000,
+        assume: str | Sequence[str] = (),
+    ) -> Pilot:
+        """Say what a pilot did to the units that began it; see `dotwin.effects.pilot.pilot`."""
+        module = importlib.import_module("dotwin.effects.pilot")
+        result: Pilot = module.pilot(
+            self,
+            programme,
+            on=on,
+            weight=weight,
+            anticipation=anticipation,
             seed=seed,
             draws=draws,
             assume=assume,

@@ -12,6 +12,7 @@ from dotwin.plots.early_warning import plot_early_warning, plot_reliability
 from dotwin.plots.effects import plot_effect
 from dotwin.plots.futures import plot_contrast, plot_futures, plot_groups, plot_support
 from dotwin.plots.graph_test import plot_graph_test
+from dotwin.plots.pilots import plot_follow_up, plot_pilot, plot_pre_period, plot_stand_ins
 from dotwin.plots.posterior import plot_coefficients, plot_convergence, plot_priors
 from dotwin.plots.quantity import Quantity, quantity
 from dotwin.plots.sensitivity import plot_sensitivity
@@ -30,15 +31,19 @@ __all__ = [
     "plot_counterfactual",
     "plot_early_warning",
     "plot_effect",
+    "plot_follow_up",
     "plot_futures",
     "plot_graph_test",
     "plot_groups",
     "plot_mediation",
     "plot_necessity",
+    "plot_pilot",
+    "plot_pre_period",
     "plot_predictive",
     "plot_priors",
     "plot_reliability",
     "plot_sensitivity",
+    "plot_stand_ins",
     "plot_support",
     "quantity",
 ]

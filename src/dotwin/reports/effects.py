@@ -6,7 +6,15 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dotwin.effects import Attribution, Counterfactual, Effect, Mediation, Necessity
+from dotwin.effects import (
+    Attribution,
+    Counterfactual,
+    Effect,
+    FollowUp,
+    Mediation,
+    Necessity,
+    Pilot,
+)
 from dotwin.errors import SpecificationError
 from dotwin.reports.table import Table, from_frame
 from dotwin.reports.words import capital
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["INTERVAL", "CausalAnswer", "checked", "couples_worlds", "effect_section"]
 
 #: What can be asked of a fit and stands in its report.
-CausalAnswer = Effect | Counterfactual | Mediation | Attribution | Necessity
+CausalAnswer = Effect | Counterfactual | Mediation | Attribution | Necessity | Pilot | FollowUp
 
 #: A hyphen that stands for a minus: not that of a date.
 _MINUS = re.compile(r"(?<![\w-])-(?=\d)")
@@ -30,6 +38,8 @@ _KINDS = {
     Mediation: "by which way an effect travels",
     Attribution: "why it changed or differs",
     Necessity: "whether it would have happened anyway",
+    Pilot: "what a pilot did",
+    FollowUp: "what came of a decision",
 }
 
 
@@ -47,8 +57,8 @@ def checked(fit: Fit, effects: Sequence[CausalAnswer]) -> tuple[CausalAnswer, ..
         if not isinstance(one, CausalAnswer):
             raise SpecificationError(
                 f"effects=, number {place} is of type {type(one).__name__}: a report takes what "
-                f"fit.effect, fit.counterfactual, fit.mediation, fit.attribute and fit.necessity "
-                f"return."
+                f"fit.effect, fit.counterfactual, fit.mediation, fit.attribute, fit.necessity, "
+                f"fit.pilot and futures.follow_up return."
             )
         if all(fit is not other for other in _fits(one)):
             raise SpecificationError(
@@ -64,7 +74,7 @@ def effect_section(number: int, one: CausalAnswer) -> dict[str, Any]:
     ----------
     number : int
         Its place in the report, from 1.
-    one : Effect, Counterfactual, Mediation, Attribution or Necessity
+    one : Effect, Counterfactual, Mediation, Attribution, Necessity, Pilot or FollowUp
 
     Returns
     -------
@@ -96,13 +106,15 @@ def couples_worlds(one: CausalAnswer) -> bool:
     """Whether an answer holds two worlds' values of one unit at once."""
     if isinstance(one, Mediation):
         return one.kind != "interventional"
-    return not isinstance(one, Effect)
+    return not isinstance(one, Effect | Pilot | FollowUp)
 
 
 def _fits(one: CausalAnswer) -> tuple[Fit, ...]:
     """Return what an answer was asked of: the change between two fits is asked of both."""
     if isinstance(one, Effect):
         return (one.question.fit,)
+    if isinstance(one, Pilot):
+        return (one.fit,)
     if isinstance(one, Attribution):
         return tuple(end.fit for compared in one.comparisons for end in compared.ends)
     return (one.run.fit,)

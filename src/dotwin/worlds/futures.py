@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from dotwin.effects import FollowUp
     from dotwin.inference import Fit
+    from dotwin.panel import Panel
     from dotwin.spec.scenario import Scenario
     from dotwin.spec.twin import Twin
     from dotwin.worlds.contrast import Contrast
@@ -343,6 +345,20 @@ class Futures:
         from dotwin.worlds.contrast import contrast
 
         return contrast(self, name, against, of=of, on=on, assume=assume, replicates=replicates)
+
+    def follow_up(
+        self,
+        panel: Panel,
+        scenario: str,
+        *,
+        on: str | Sequence[str] | None = None,
+        done: str | Sequence[str] | None = None,
+        assume: str | Sequence[str] = (),
+    ) -> FollowUp:
+        """Set what was realised against this forecast; see `dotwin.effects.follow_up`."""
+        module = importlib.import_module("dotwin.effects.follow_up")
+        result: FollowUp = module.follow_up(self, panel, scenario, on=on, done=done, assume=assume)
+        return result
 
     def support(self, scenario: str) -> Support:
         """Judge a scenario's interventions against what the panel shows."""
