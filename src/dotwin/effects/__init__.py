@@ -14,6 +14,7 @@ from dotwin.effects.needed_to_treat import NeededToTreat
 from dotwin.effects.pilot import Pilot, pilot
 from dotwin.effects.pre_period import PrePeriod
 from dotwin.effects.result import Effect
+from dotwin.effects.rivals import RivalEffects, Rivals, rivals
 from dotwin.effects.sensitivity import Sensitivity
 from dotwin.effects.stand_ins import StandIns
 from dotwin.effects.transport import Transport, transport
@@ -34,6 +35,8 @@ __all__ = [
     "NeededToTreat",
     "Pilot",
     "PrePeriod",
+    "RivalEffects",
+    "Rivals",
     "Sensitivity",
     "StandIns",
     "Transport",
@@ -47,6 +50,7 @@ __all__ = [
     "mediation",
     "necessity",
     "pilot",
+    "rivals",
     "test_graph",
     "transport",
 ]
