@@ -140,6 +140,15 @@ def test_a_rival_that_refuses_says_why_and_is_weighed_all_the_same(
     assert np.isfinite(row["weight"])
     assert found.agree is None
     assert "1 of 2 refuse it" in repr(found)
+    axes, weights = found.plot().axes
+    (one,) = axes.lines[:1]
+    assert one.get_xdata()[0] == pytest.approx(found.effects["right"].draws["difference"].median())
+    assert [text.get_text() for text in axes.texts] == ["no answer"]
+    assert [text.get_text().partition("\n")[2] for text in weights.texts] == [
+        "identified",
+        "not licensed",
+    ]
+    assert [bar.get_width() for bar in weights.patches] == found.table["weight"].tolist()
     assumed = group.effect(
         "support", on="falls", contrast=(0, 1), draws=100, seed=1, assume="no hidden causes"
     )
@@ -147,6 +156,7 @@ def test_a_rival_that_refuses_says_why_and_is_weighed_all_the_same(
     assert row["identified"] == "assumed"
     assert np.isfinite(row["mean"])
     assert "not an effect" in row["reason"]
+    assert "assumed, not identified" in assumed.plot().axes[1].texts[1].get_text()
 
 
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,6 +73,10 @@ class RivalEffects:
         """Return the table."""
         return self.table.copy()
 
+    def plot(self) -> Any:
+        """Draw each rival's effect beside its weight and the verdict on it."""
+        return importlib.import_module("dotwin.plots").plot_rivals(self)
+
     def __repr__(self) -> str:
         asked, answered = len(self.table), len(self.effects)
         what = f"The effect of {self.cause} on {self.on}"
@@ -92,8 +97,8 @@ class RivalEffects:
         refused = f"; {asked - answered} of {asked} refuse it" if answered < asked else ""
         best = self.table.iloc[int(self.table["weight"].argmax())]
         doubt = ""
-        behind = self.table[self.table["behind"] > 0]
-        if len(behind) < asked - 1 or (behind["behind"] < 2 * behind["behind_se"]).any():
+        behind = self.table[self.table["behind"] > 0].sort_values("behind")
+        if len(behind) < asked - 1 or behind["behind"].iloc[0] < 2 * behind["behind_se"].iloc[0]:
             doubt = "; the lead over the next is no better than chance would make it"
         if (self.table["unreliable"] > 0).any():
             doubt += "; some left-out densities, and so the weights, are unreliable"

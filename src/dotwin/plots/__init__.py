@@ -15,6 +15,7 @@ from dotwin.plots.graph_test import plot_graph_test
 from dotwin.plots.pilots import plot_follow_up, plot_pilot, plot_pre_period, plot_stand_ins
 from dotwin.plots.posterior import plot_coefficients, plot_convergence, plot_priors
 from dotwin.plots.quantity import Quantity, quantity
+from dotwin.plots.rivals import plot_rivals
 from dotwin.plots.sensitivity import plot_sensitivity
 from dotwin.plots.style import as_svg
 
@@ -42,6 +43,7 @@ __all__ = [
     "plot_predictive",
     "plot_priors",
     "plot_reliability",
+    "plot_rivals",
     "plot_sensitivity",
     "plot_stand_ins",
     "plot_support",
