@@ -13,6 +13,7 @@ from dotwin.effects.necessity import Necessity, necessity
 from dotwin.effects.needed_to_treat import NeededToTreat
 from dotwin.effects.pilot import Pilot, pilot
 from dotwin.effects.pre_period import PrePeriod
+from dotwin.effects.prior_sensitivity import PriorSensitivity
 from dotwin.effects.result import Effect
 from dotwin.effects.rivals import RivalEffects, Rivals, rivals
 from dotwin.effects.sensitivity import Sensitivity
@@ -35,6 +36,7 @@ __all__ = [
     "NeededToTreat",
     "Pilot",
     "PrePeriod",
+    "PriorSensitivity",
     "RivalEffects",
     "Rivals",
     "Sensitivity",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dotwin.effects.needed_to_treat import NeededToTreat
+    from dotwin.effects.prior_sensitivity import PriorSensitivity
     from dotwin.effects.sensitivity import Sensitivity
     from dotwin.worlds.futures import Futures
     from dotwin.worlds.licence import Licence
@@ -190,6 +191,12 @@ class Effect:
         from dotwin.effects.sensitivity import STRENGTHS, sensitivity
 
         return sensitivity(self, STRENGTHS if strengths is None else strengths, correlation)
+
+    def prior_sensitivity(self) -> PriorSensitivity:
+        """Say whether priors or data decide; see `dotwin.effects.prior_sensitivity`."""
+        from dotwin.effects.prior_sensitivity import prior_sensitivity
+
+        return prior_sensitivity(self)
 
     @property
     def heterogeneity(self) -> str:

@@ -33,7 +33,7 @@ from dotwin.mechanisms.design import Design
 from dotwin.mechanisms.parameters import parameters
 from dotwin.mechanisms.response import log_likelihood
 
-__all__ = ["ESS_MIN", "KHAT_MAX", "Reweighted", "reweight"]
+__all__ = ["ESS_MIN", "KHAT_MAX", "Reweighted", "reweight", "smoothed"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -178,7 +178,7 @@ def _weighted(
             effects[block] = inside.draw(rng.uniform(size=(ratio.size, task.touched, COPIES)))
         for name, array in held.items():
             particles[name][block] = array
-    weights, khat = _smoothed(logs)
+    weights, khat = smoothed(logs)
     ess = _effective(weights, _sources(new, values))
     result = Reweighted({}, khat, ess, count, error)
     if result.complaint:
@@ -351,7 +351,7 @@ def _spread_over(count: int, most: int) -> Indices:
     return np.floor((np.arange(picked) + 0.5) * count / picked).astype(np.intp)
 
 
-def _smoothed(logs: Floats) -> tuple[Floats, float]:
+def smoothed(logs: Floats) -> tuple[Floats, float]:
     """Return normalised Pareto-smoothed weights and their k."""
     from arviz_stats.base.array import array_stats
 

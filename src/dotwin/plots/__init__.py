@@ -14,6 +14,7 @@ from dotwin.plots.futures import plot_contrast, plot_futures, plot_groups, plot_
 from dotwin.plots.graph_test import plot_graph_test
 from dotwin.plots.pilots import plot_follow_up, plot_pilot, plot_pre_period, plot_stand_ins
 from dotwin.plots.posterior import plot_coefficients, plot_convergence, plot_priors
+from dotwin.plots.prior_sensitivity import plot_prior_sensitivity
 from dotwin.plots.quantity import Quantity, quantity
 from dotwin.plots.rivals import plot_rivals
 from dotwin.plots.sensitivity import plot_sensitivity
@@ -41,6 +42,7 @@ __all__ = [
     "plot_pilot",
     "plot_pre_period",
     "plot_predictive",
+    "plot_prior_sensitivity",
     "plot_priors",
     "plot_reliability",
     "plot_rivals",
