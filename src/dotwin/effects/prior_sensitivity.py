@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from dotwin.effects.question import Question
     from dotwin.effects.result import Effect
 
 __all__ = ["POWERS", "PriorSensitivity", "prior_sensitivity"]
@@ -166,7 +165,7 @@ def prior_sensitivity(effect: Effect) -> PriorSensitivity:
         )
     values, noise = _values(effect)
     fit, run = question.fit, question.run
-    components = tuple(c for c in fit.components if set(c) & _simulated(question))
+    components = tuple(c for c in fit.components if set(c) & question.simulated)
     parts = densities(with_draws(fit, run.chains, run.draws), components)
     kept = np.isfinite(values)
     values = values[kept]
@@ -199,17 +198,6 @@ def _values(effect: Effect) -> tuple[NDArray[np.float64], float]:
     if "period" in draws.dims:
         draws = draws.isel(period=-1)
     return draws.transpose("chain", "draw").values.ravel(), noise
-
-
-def _simulated(question: Question) -> set[str]:
-    """Return the mechanisms that the two worlds of an effect are simulated from."""
-    graph, ends = question.twin.graph, set(question.outcome.indicators)
-    found = ends.union(*(graph.ancestors(end) for end in ends))
-    throughout = question.start is None and question.periods is None
-    if question.hold == "throughout" and throughout:
-        # It is set in every period, and its own mechanism is never asked.
-        found = found - {question.cause}
-    return found & set(question.fit.designs)
 
 
 def _weighted(

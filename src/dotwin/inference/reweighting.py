@@ -33,7 +33,7 @@ from dotwin.mechanisms.design import Design
 from dotwin.mechanisms.parameters import parameters
 from dotwin.mechanisms.response import log_likelihood
 
-__all__ = ["ESS_MIN", "KHAT_MAX", "Reweighted", "reweight", "smoothed"]
+__all__ = ["ESS_MIN", "KHAT_MAX", "Reweighted", "resampled", "reweight", "smoothed"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -183,7 +183,7 @@ def _weighted(
     result = Reweighted({}, khat, ess, count, error)
     if result.complaint:
         return result
-    at, copy = _resampled(weights, keep, rng)
+    at, copy = resampled(weights, keep, rng)
     posterior = {name: array[at] for name, array in particles.items()}
     if inner:
         whole = posterior[inner]
@@ -382,7 +382,7 @@ def _effective(weights: Floats, sources: Indices) -> float:
     return float(1.0 / (np.bincount(sources, weights) ** 2).sum())
 
 
-def _resampled(weights: Floats, keep: int, rng: np.random.Generator) -> tuple[Indices, Indices]:
+def resampled(weights: Floats, keep: int, rng: np.random.Generator) -> tuple[Indices, Indices]:
     """Resample systematically; return which draws, in their order, and the number of each copy.
 
     Copies stay side by side, so that what measures the autocorrelation of chains sees them.
