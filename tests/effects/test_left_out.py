@@ -140,7 +140,7 @@ def test_the_other_units_are_those_of_the_whole_fit(found: GroupsLeftOut, effect
 
 def test_units_that_read_those_of_the_group_would_not_be_what_they_were(panel: Any) -> None:
     twin = twin_of(**{"x": {"between": "same"}, "mean(x, over=region, others=True)": {}})
-    fit = dw.fit(twin, replace(panel, twin=twin), draws=200, chains=2, seed=1, progress=False)
+    fit = dw.fit(twin, replace(panel, twin=twin), draws=500, chains=2, seed=1, progress=False)
     effect = fit.effect("x", on="y", contrast=(0, 1), horizon=1, draws=50, seed=1,
                         assume="no hidden causes")  # fmt: skip
     with pytest.raises(SpecificationError, match="read those of other groups"):

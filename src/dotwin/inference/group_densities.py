@@ -187,10 +187,10 @@ class _Joint:
     spread: Floats
 
     def __call__(self, effect: Floats) -> Floats:
-        inside = _sum_by(
-            self.node.integral(effect[:, self.position]), self.position, effect.shape[1]
-        )
-        return inside - 0.5 * (effect / self.spread) ** 2 - np.log(self.spread) - _HALF_LOG_TWO_PI
+        units = self.node.integral(effect[:, self.position])
+        inside = _sum_by(units, self.position, effect.shape[1])
+        prior = -0.5 * (effect / self.spread) ** 2 - np.log(self.spread) - _HALF_LOG_TWO_PI
+        return np.asarray(inside + prior)
 
 
 @dataclass(frozen=True, eq=False)
