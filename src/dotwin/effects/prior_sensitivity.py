@@ -94,7 +94,7 @@ class PriorSensitivity:
             case "prior and data both count":
                 text = f"Prior and data both count for {what}, and do not disagree"
             case "prior and data disagree":
-                apart = f"{number(whole['apart'])} standard errors apart"
+                apart = f"about {whole['apart']:.0f} standard errors apart"
                 text = f"Prior and data disagree on {what}: they lie {apart}, and both move it"
             case "the prior does not move it":
                 text = f"The priors do not move {what}; too few draws to tell how far the data do"
