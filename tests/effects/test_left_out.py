@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import dotwin as dw
 from dotwin.effects import Effect, GroupsLeftOut
 from dotwin.errors import SpecificationError
 from dotwin.inference import Fit
+from dotwin.inference.leaving_out import LeftOut, Without
 from dotwin.spec import Twin
 from tests.effects.small import MONTHS, linear, make_panel
 
@@ -107,6 +109,19 @@ def test_without_each_kind_too_and_by_refits_alone(effect: Effect, panel: Any) -
         row = kinds.table.iloc[1]
         same(row, truth, np.nanmin([kinds.ways["ess"].min(), 1000.0]))
     assert (kinds.table["how"] == "refitted").all()
+
+
+def test_chains_that_did_not_converge_are_told(effect: Effect) -> None:
+    fit = effect.question.fit
+    tree = fit.tree.copy()
+    posterior = tree["posterior"].to_dataset()
+    shift = xr.DataArray([0.0, 1.0], dims="chain")
+    tree["posterior"].dataset = posterior.assign({"y.intercept": posterior["y.intercept"] + shift})
+    apart = replace(fit, tree=tree, certificates={})
+    refitted, kept = LeftOut("y", "refitted"), LeftOut("y", "kept")
+    assert Without(apart, (refitted,)).unsettled == ("y",)
+    assert Without(apart, (kept,)).unsettled == ()
+    assert Without(fit, (refitted,)).unsettled == ()
 
 
 def test_the_odd_region_moves_it_most(found: GroupsLeftOut) -> None:

@@ -45,7 +45,8 @@ class GroupsLeftOut:
         other units, fitted without the group; ``with`` (its mean on the same units, fitted with
         it); ``moved``, the difference in sds of the effect, and its Monte Carlo ``error``; ``how``
         ('re-weighted', 'refitted', 'both', 'kept' where the group has no row) and ``khat``, the
-        largest Pareto k of weights that were used; ``problem``, why there is none.
+        largest Pareto k of weights that were used; ``problem``, why there is none, or why it is not
+        to be relied on.
     ways : DataFrame
         A row per group and component: ``way``, ``khat``, ``ess``, and ``reason`` of a refit.
     effects : dict of str to Effect
@@ -88,6 +89,8 @@ class GroupsLeftOut:
             text += f"; its interval includes 0 without {', '.join(crossing)}"
         if len(lost := self.table[self.table["mean"].isna()]):
             text += f"; it cannot be fitted without {', '.join(lost['group'])}"
+        if len(doubtful := table[table["problem"] != ""]):
+            text += f"; chains did not converge without {', '.join(doubtful['group'])}"
         hows = self.table["how"].value_counts()
         return f"{text}. {', '.join(f'{n} {how}' for how, n in hows.items() if how)}."
 
@@ -176,7 +179,9 @@ def leave_out(
         row["moved"] = (row["mean"] - row["with"]) / sd if sd > 0 else 0.0
         row["error"] = _error(again, others, without)
         used = [way for way in without.ways if way.component in _relevant(effect)]
-        row |= {"how": _how([way.way for way in used]), "problem": ""}
+        bad = ", ".join(without.unsettled)
+        problem = f"the chains of {bad} did not converge without it" if bad else ""
+        row |= {"how": _how([way.way for way in used]), "problem": problem}
         row["khat"] = max((w.khat for w in used if w.way == "re-weighted"), default=np.nan)
         rows.append(row)
         ways += [

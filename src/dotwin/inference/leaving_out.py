@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dotwin.errors import DataError, SpecificationError
 from dotwin.inference.changes import changes_between, kept_constants
 from dotwin.inference.components import components_of
+from dotwin.inference.diagnosis import TRUSTED
 from dotwin.inference.engine import Component, Draws
 from dotwin.inference.fit import Fit, assemble
 from dotwin.inference.fitting import engines_like
@@ -84,6 +85,22 @@ class Without:
     fit: Fit | None
     ways: tuple[LeftOut, ...] = ()
     problem: str = ""
+
+    @property
+    def unsettled(self) -> tuple[str, ...]:
+        """The components whose chains did not converge when they were refitted."""
+        sampled = {
+            way.component
+            for way in self.ways
+            if way.way == "refitted"
+            and self.fit is not None
+            and way.component not in self.fit.certificates
+        }
+        if not sampled or self.fit is None:
+            return ()
+        table = self.fit.diagnose().table
+        bad = table.loc[~table["verdict"].isin(TRUSTED), "component"]
+        return tuple(name for name in bad if name in sampled)
 
 
 def fits_without(
@@ -298,7 +315,15 @@ def _without(
         return None, LeftOut(name, "refitted", why, khat, ess)
     # In the order of the draws, so that with and without the group they stay side by side.
     at, _ = resampled(weight, total, np.random.default_rng(component_seed(seed, component)))
-    return _drawn(fit, component, values, at), LeftOut(name, "re-weighted", "", khat, ess)
+    draws = _drawn(fit, component, values, at)
+    if draws.certificate is not None:
+        vouched = replace(
+            draws.certificate,
+            k_hat=max(draws.certificate.k_hat, khat),
+            importance_ess=min(draws.certificate.importance_ess, ess),
+        )
+        draws = replace(draws, certificate=vouched)
+    return draws, LeftOut(name, "re-weighted", "", khat, ess)
 
 
 def _drawn(fit: Fit, component: Component, values: Mapping[str, Floats], at: Indices) -> Draws:
@@ -308,7 +333,8 @@ def _drawn(fit: Fit, component: Component, values: Mapping[str, Floats], at: Ind
     chains = fit.settings.chains
     own = extended(old, design, {k: values[k][at] for k in _own(old)})
     posterior = {k: v.reshape(chains, -1, *v.shape[1:]) for k, v in own.items()}
-    return Draws(posterior, {}, fit.engines[component.name][0], 0.0)
+    name = component.name
+    return Draws(posterior, {}, fit.engines[name][0], 0.0, fit.certificates.get(name))
 
 
 def _own(design: Design) -> list[str]:
