@@ -181,6 +181,52 @@ def test_log_priors_are_scipys(name: str) -> None:
     np.testing.assert_allclose(log_prior([one], {"y.sd": x}), exact.logpdf(x) + twice, rtol=1e-12)
 
 
+def test_two_mechanisms_are_scaled_together_at_the_draws_that_the_effect_took() -> None:
+    rng = np.random.default_rng(8)
+    ones = np.ones(UNITS)
+
+    def noise(*columns: Any) -> Any:
+        x = np.column_stack([ones, *columns])
+        e = rng.normal(size=UNITS)
+        e = e - x @ np.linalg.lstsq(x, e)[0]
+        return e / e.std()
+
+    x = noise()
+    z = 0.5 * x + noise(x)
+    y = 0.6 * z + noise(x, z)
+    own = {
+        "domain": "outcome",
+        "family": "normal",
+        "plausible": [-3.29 / 2, 3.29 / 2],
+        "priors": {"intercept": "normal(0, 1)", **KNOWN},
+    }
+    twin = Twin(
+        twin="chain",
+        panel={"unit": "home"},
+        indicators={
+            "x": {"domain": "context", "plausible": [-3.29 / 2, 3.29 / 2]},
+            "z": {**own, "causes": {"x": {"prior": "normal(1, 0.2)"}}},
+            "y": {**own, "causes": {"z": {"prior": "normal(0, 2)"}}},
+        },
+    )
+    panel = make_panel(twin, {"x": x[:, None], "z": z[:, None], "y": y[:, None]}, UNITS)
+    fit = dw.fit(twin, panel, draws=2000, chains=2, seed=1, progress=False)
+    effect = fit.effect(
+        "x", on="y", contrast=(0, 1), draws=1000, seed=1, assume="no hidden causes", replicates=1
+    )
+    found = effect.prior_sensitivity()
+    for _, row in found.trusted("prior").iterrows():
+        # Posteriors of the two slopes are independent, and their product has this mean and sd.
+        a = closed_form(1.0, 0.2, x, z, row["power"], 1.0)
+        b = closed_form(0.0, 2.0, z, y, row["power"], 1.0)
+        sd = np.sqrt(a.var() * b.var() + a.var() * b.mean() ** 2 + b.var() * a.mean() ** 2)
+        assert row["mean"] == pytest.approx(a.mean() * b.mean(), abs=4 * sd / np.sqrt(row["ess"]))
+    table = found.table.set_index("mechanism")
+    assert table.loc["z", "verdict"].startswith("prior and data")
+    assert table.loc["y", "verdict"] == "the data decide"
+    assert "most by the priors of z" in repr(found)
+
+
 def test_what_chance_would_do_is_no_verdict() -> None:
     none, seen, chance = Moved(0.02, 0.01), Moved(0.2, 0.03), Moved(0.2, 0.3)
     assert verdict(none, none) == "neither moves it"
