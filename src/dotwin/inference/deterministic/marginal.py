@@ -398,10 +398,11 @@ class Quadrature:
         """Return nodes, a grid, and the matrix that interpolates from the first to the second.
 
         A polynomial through few nodes is next to exact where an effect is next to normal, and goes
-        wild in the tails where it is not. There, cubics between many nodes take its place.
+        wild in the tails where it is not. There, cubics between many nodes take its place. The
+        kernel takes an odd number of nodes.
         """
         if self.problem.concave:
-            nodes, _ = _rule(max(self.nodes, _EFFECT_NODES))
+            nodes, _ = _rule(max(self.nodes, _EFFECT_NODES) | 1)
             grid = np.linspace(-_GRID_END, _GRID_END, _GRID_POINTS)
             return nodes, grid, _lagrange(nodes, grid)
         nodes = np.linspace(-_FAR_END, _FAR_END, _FAR_NODES)
