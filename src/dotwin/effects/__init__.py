@@ -8,6 +8,7 @@ from dotwin.effects.estimand import EffectEstimand
 from dotwin.effects.follow_up import follow_up
 from dotwin.effects.followed import FollowUp
 from dotwin.effects.graph_tests import GraphTest, test_graph
+from dotwin.effects.influence import Influence, influence
 from dotwin.effects.mediation import Mediation, mediation
 from dotwin.effects.necessity import Necessity, necessity
 from dotwin.effects.needed_to_treat import NeededToTreat
@@ -29,6 +30,7 @@ __all__ = [
     "EffectEstimand",
     "FollowUp",
     "GraphTest",
+    "Influence",
     "Mediation",
     "Necessity",
     "NeededToTreat",
@@ -44,6 +46,7 @@ __all__ = [
     "early_warning",
     "effect",
     "follow_up",
+    "influence",
     "mediation",
     "necessity",
     "pilot",
