@@ -135,9 +135,11 @@ class Influence:
             f"{row['source']} {row['mean']:.0%} ({row[ends[0]]:.0%} to {row[ends[1]]:.0%})"
             for row in table.head(3).to_dict("records")
         ]
-        when = f", {_ahead(run)} under usual action" if run.future.frequency else ""
+        through_time = run.future.frequency is not None
+        when = f", {_ahead(run)} under usual action" if through_time else ""
+        units = f"{twin.unit}-periods" if through_time else "units"
         return (
-            f"Where the variation of {what} between {twin.unit}-periods comes from{when}: "
+            f"Where the variation of {what} between {units} comes from{when}: "
             f"{', '.join(words)}; 90 % intervals; simulation error up to "
             f"{table['simulation error'].max():.1%}. {NO_EFFECT} Coupling: monotone."
         )
@@ -174,7 +176,7 @@ def influence(
     detail: Literal["kinds", "indicators"] = "indicators",
     seed: int = 0,
     draws: int = 200,
-    replicates: int = 16,
+    replicates: int = 32,
 ) -> Influence:
     """Share an indicator's variance out among what each mechanism leaves open and what units bring.
 
