@@ -138,7 +138,7 @@ def panel_fit(slope: float) -> tuple[Fit, dict[str, float]]:
 
 @pytest.mark.parametrize("slope", [0.5, -0.8])
 def test_what_units_bring_is_its_covariance_with_the_outcome(slope: float) -> None:
-    """Over the panel's own units; a given that offsets what is the units' own has less than none."""
+    """Over the panel's units; a given that offsets what is the units' own has less than none."""
     fit, expected = panel_fit(slope)
     assert (min(expected.values()) < 0) == (slope < 0)
     agrees(fit.influence("y", horizon=3, replicates=64, seed=3), expected)
@@ -255,9 +255,7 @@ def test_shares_sum_to_the_variance_of_the_futures(workforce: Fit) -> None:
     stacked = np.stack(seen)
     inside = stacked - stacked.mean(axis=(0, 2), keepdims=True)
     by_seed = (inside**2).mean(axis=(1, 2))
-    error = np.hypot(
-        by_seed.std(ddof=1) / np.sqrt(12), found.summary()["variance error"].max() * 2
-    )
+    error = np.hypot(by_seed.std(ddof=1) / np.sqrt(12), found.summary()["variance error"].max() * 2)
     assert whole == pytest.approx(by_seed.mean(), abs=4 * error)
     assert error < 0.1 * whole
 

@@ -231,7 +231,7 @@ def influence(
     noise acts with 0.4; the score's own with 1.
 
     >>> from dotwin.effects.examples import joe
-    >>> found = joe().influence("score", replicates=4000)
+    >>> found = joe().influence("score", replicates=400)
     >>> found.summary()["source"].tolist()
     ['noise of score', 'noise of encouragement', 'noise of homework']
     """

@@ -4,12 +4,13 @@ Two units are taken at random, each in a world of its own. `shapley` shares the 
 outcomes out among the sources, from one world to the other. Half the mean product of the difference
 and a source's part of it is the source's Shapley share of the variance: of
 v(S) = Cov(Y(N), Y(N_S, N'_rest)), which is Var(E[Y | N_S]) for independent sources. It is unbiased
-at any number of simulated pairs, also over a random order of joining, and the shares sum to half the
-mean squared difference, exactly.
+at any number of simulated pairs, also over a random order of joining, and the shares sum to half
+the mean squared difference, exactly.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -177,18 +178,8 @@ def shared_out(
         for begin in range(0, total, step):
             rows = slice(begin, min(begin + step, total))
             with np.errstate(all="ignore"):
-                mixed = Mixed(
-                    (engines[0], engines[1]), rows, met, sources.behind, sources.periods
-                )
-                made: dict[int, NDArray[np.float64]] = {}
-                def value(coalition: int, mixed: Mixed = mixed, made: dict = made) -> NDArray:  # type: ignore[type-arg]
-                    if coalition not in made:
-                        moved = frozenset[Part]().union(
-                            *(group for i, group in enumerate(players) if coalition >> i & 1)
-                        )
-                        made[coalition] = _finite(mixed.outcome(expression, moved), expression)
-                    return made[coalition]
-
+                mixed = Mixed((engines[0], engines[1]), rows, met, sources.behind, sources.periods)
+                value = _values(mixed, expression, players)
                 if every:
                     parts = shapley(np.stack([value(one) for one in range(2**count)]))
                 else:
@@ -200,6 +191,23 @@ def shared_out(
                 difference = value(2**count - 1) - value(0)
             shares[replicate, :, rows] = (difference * parts).mean(axis=2) / 2
     return shares, 0 if every else 2 * replicates
+
+
+def _values(
+    mixed: Mixed, expression: Expr, players: Sequence[frozenset[Part]]
+) -> Callable[[int], NDArray[np.float64]]:
+    """Return what gives the outcome where a coalition's sources are the second world's."""
+    made: dict[int, NDArray[np.float64]] = {}
+
+    def value(coalition: int) -> NDArray[np.float64]:
+        if coalition not in made:
+            moved = frozenset[Part]().union(
+                *(group for i, group in enumerate(players) if coalition >> i & 1)
+            )
+            made[coalition] = _finite(mixed.outcome(expression, moved), expression)
+        return made[coalition]
+
+    return value
 
 
 def _finite(values: NDArray[np.float64], expression: Expr) -> NDArray[np.float64]:

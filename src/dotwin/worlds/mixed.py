@@ -109,9 +109,7 @@ class Mixed:
         """
         position = self.past + self.horizon - 1
         world = self.world(moved)
-        values = evaluate(
-            expression, WorldEnvironment(self.twin, world, self.members[0], position)
-        )
+        values = evaluate(expression, WorldEnvironment(self.twin, world, self.members[0], position))
         shape = len(self.sides[0].machine.draws), len(self.units)
         return np.broadcast_to(np.asarray(values, dtype=float), shape)
 
@@ -139,9 +137,7 @@ class Mixed:
     def _made(self, world: World, name: str, position: int, moved: frozenset[Part]) -> Any:
         first = self.sides[0]
         whose = int(("effects", name) in moved)
-        environment = WorldEnvironment(
-            self.twin, world, self.members[whose], position, child=name
-        )
+        environment = WorldEnvironment(self.twin, world, self.members[whose], position, child=name)
         if self.twin.indicators[name].equals is not None:
             value = evaluate(first.expressions[name], environment)
             return np.atleast_2d(np.asarray(value, dtype=float))
