@@ -36,7 +36,7 @@ def main() -> None:
     print(answer.uncertainty(on="missed_visits").tail(2).to_string())
     change = fit.attribute("hospitalizations", before="2021-01", after="2021-06")
     print(change, change.summary(), change.licence, sep="\n")
-    sources = fit.influence("hospitalizations", horizon=3, detail="kinds")
+    sources = fit.influence("share(missed_visits)", horizon=3)
     print(sources, sources.summary().to_string(), sources.licence, sep="\n")
     parts = fit.mediation(
         "vacancy_rate", on="hospitalizations", through="missed_visits", contrast=(0.1, 0.2)

@@ -110,8 +110,9 @@ class Influence:
             Columns ``source``; ``mean``, ``median``, ``5%``, ``95%`` of its share, over posterior
             draws; ``simulation error``, the standard error of that mean from simulating finitely
             many worlds; ``variance``, the mean of what it adds, in the squared unit of the outcome;
-            and ``variance error``. Shares sum to 1. The interval holds the simulation's noise, too:
-            more ``replicates`` narrow it to the posterior's own.
+            and ``variance error``. Shares sum to 1. Intervals are over draws: they hold each draw's
+            own simulation noise, which widens them, and not what all draws share of it, which the
+            stated error holds. More ``replicates`` make both smaller.
         """
         variance = self.simulated.mean(axis=0)
         labels = [(name,) for name in self.sources]

@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_influence"]
 
+#: The smallest of more sources than this are drawn together.
+_MOST_SOURCES = 8
+
 
 def plot_influence(found: Influence) -> Figure:
     """Draw each source's share of the variance as a bar, with its interval.
+
+    Of many sources the smallest are drawn as one.
 
     Parameters
     ----------
@@ -27,14 +32,21 @@ def plot_influence(found: Influence) -> Figure:
     -------
     Figure
     """
-    table = found.summary()
-    figure, (axes,) = new_figure(height=0.3 * len(table) + 0.7)
-    y = np.arange(len(table))[::-1]
-    low, high = (100 * table[name].to_numpy() for name in ("5%", "95%"))
-    axes.barh(y, 100 * table["mean"], height=0.55, color=color(1), alpha=0.75)
+    shares = 100 * found.draws["share"].stack(sample=("chain", "draw"))
+    names = found.summary()["source"].tolist()
+    alone = names if len(names) <= _MOST_SOURCES else names[: _MOST_SOURCES - 1]
+    bars = [shares.sel(source=name).values for name in alone]
+    labels = list(alone)
+    if rest := names[len(alone) :]:
+        bars.append(shares.sel(source=rest).sum("source").values)
+        labels.append(f"{len(rest)} others together")
+    figure, (axes,) = new_figure(height=0.3 * len(labels) + 0.7)
+    y = np.arange(len(labels))[::-1]
+    low, high = np.quantile(bars, [0.05, 0.95], axis=1)
+    axes.barh(y, np.mean(bars, axis=1), height=0.55, color=color(1), alpha=0.75)
     axes.hlines(y, low, high, color=INK, linewidth=1.0)
     axes.axvline(0.0, color=GREY, linewidth=0.8)
-    axes.set_yticks(y, table["source"].tolist())
+    axes.set_yticks(y, labels)
     axes.grid(axis="y", visible=False)
     twin = found.run.twin
     label = twin.label(found.on) if found.on in twin.indicators else found.on
