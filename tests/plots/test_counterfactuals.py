@@ -57,7 +57,9 @@ def test_each_source_of_variation_is_drawn(workforce: Fit) -> None:  # noqa: F81
     words = texts(found.plot())
     for name in found.sources:
         assert name in words
-    assert "% of the variance between provider-periods" in words
+    assert "% of the variance of incidents" in words
+    many = workforce.influence("incidents", draws=4, replicates=2)
+    assert f"{len(many.sources) - 7} others together" in texts(many.plot())
 
 
 def test_probabilities_of_causation_are_drawn_between_their_bounds() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dotwin.plots.quantity import quantity
 from dotwin.plots.style import GREY, INK, color, finish, new_figure
 
 if TYPE_CHECKING:
@@ -49,6 +50,6 @@ def plot_influence(found: Influence) -> Figure:
     axes.set_yticks(y, labels)
     axes.grid(axis="y", visible=False)
     twin = found.run.twin
-    label = twin.label(found.on) if found.on in twin.indicators else found.on
-    axes.set_xlabel(f"{label}: % of the variance between {twin.unit}-periods", fontsize=8.5)
+    on = twin.thresholds[found.on].of if found.on in twin.thresholds else found.on
+    axes.set_xlabel(f"% of the variance of {quantity(twin, on).axis}", fontsize=8.5)
     return finish(figure)
