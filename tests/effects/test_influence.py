@@ -75,14 +75,16 @@ def test_a_chain_has_the_shares_of_a_peers_tests() -> None:
         values | {f"{name}.causes": [1.0] for name in list(sds)[1:]},
         20,
     )
-    found = fit.influence("x3", seed=1)
+    found = fit.influence("x3", replicates=32, seed=1)
     agrees(found, {f"noise of {name}": sd**2 for name, sd in sds.items()})
     assert found.orders == 0
 
 
 def test_interactions_are_shared_out_by_closed_form() -> None:
     """y = a b: the variance of a counts mean(b)² and half of what is neither's alone."""
-    found = normals({"a": 1.0, "b": 1.0}, {"a": 1.0, "b": 2.0}, "a * b", 100).influence("y")
+    found = normals({"a": 1.0, "b": 1.0}, {"a": 1.0, "b": 2.0}, "a * b", 100).influence(
+        "y", replicates=32
+    )
     agrees(found, {"noise of a": 4.5, "noise of b": 1.5})
 
 
@@ -185,7 +187,7 @@ def test_the_noise_of_a_region_counts_for_each_unit() -> None:
         "pool.intercept": 0.0, "pool.residual_sd": 1.5,
         "y.intercept": 0.0, "y.causes": [1.0], "y.residual_sd": 1.0,
     }  # fmt: skip
-    found = known_fit(twin, panel, values, 40).influence("y")
+    found = known_fit(twin, panel, values, 40).influence("y", replicates=32)
     agrees(found, {"noise of pool": 2.25, "noise of y": 1.0})
 
 
@@ -198,7 +200,7 @@ def test_exclusive_or_is_halved() -> None:
         {"a": [], "b": []}, {"a": {(): 0.5}, "b": {(): 0.5}}, exact={"y": "a + b - 2 * a * b"},
         units=200, values={"a": 1.0, "b": 0.0},
     )  # fmt: skip
-    agrees(fit.influence("y"), {"noise of a": 0.125, "noise of b": 0.125})
+    agrees(fit.influence("y", replicates=32), {"noise of a": 0.125, "noise of b": 0.125})
 
 
 def test_yes_or_no_values_have_the_shares_of_enumeration() -> None:
@@ -232,7 +234,7 @@ def test_yes_or_no_values_have_the_shares_of_enumeration() -> None:
         worth[coalition] = sum(w * (s / w - mean) ** 2 for w, s in sums.values())
     assert worth[-1] == pytest.approx(mean * (1 - mean))
     expected = shapley(worth)
-    found = fit.influence("y", seed=5)
+    found = fit.influence("y", replicates=32, seed=5)
     agrees(found, {f"noise of {n}": v for n, v in zip(risk, expected, strict=True)})
 
 
@@ -318,6 +320,12 @@ def test_the_answer_says_that_it_is_about_variation(workforce: Fit) -> None:
     assert "wage gap" in said.sentence
     assert "do not say what acting" in said.sentence
     assert found.plot().axes
+
+
+def test_many_units_need_few_replicates() -> None:
+    few, many = (normals({"a": 1.0}, {}, "a", units) for units in (5, 2000))
+    assert len(few.influence("y", draws=1).simulated) == 64
+    assert len(many.influence("y", draws=1).simulated) == 8
 
 
 def test_where_every_step_is_licensed_it_is_said() -> None:

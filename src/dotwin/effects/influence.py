@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Influence", "influence"]
 
+#: Pairs of units per draw that are simulated unless told: they tell a variance to about 5 %.
+_PAIRS = 1000
+#: The fewest and most replicates for that; fewer would not tell their own error.
+_REPLICATES = 8, 64
 #: What every answer says: the most likely misreading of it.
 NO_EFFECT = (
     "Shares are of variation under usual action; they do not say what acting on a source would "
@@ -177,7 +181,7 @@ def influence(
     detail: Literal["kinds", "indicators"] = "indicators",
     seed: int = 0,
     draws: int = 200,
-    replicates: int = 32,
+    replicates: int | None = None,
 ) -> Influence:
     """Share an indicator's variance out among what each mechanism leaves open and what units bring.
 
@@ -205,9 +209,10 @@ def influence(
     seed : int
     draws : int
         Posterior draws.
-    replicates : int
-        Independent pairs of worlds per unit and draw. Up to five sources join in all orders; more
-        of them in one random order, and its reverse, per replicate. The table states the error.
+    replicates : int, optional
+        Independent pairs of worlds per unit and draw; unless given, enough for a thousand pairs per
+        draw, and 8 to 64. Up to five sources join in all orders; more of them in one random order,
+        and its reverse, per replicate. The table states the error.
 
     Returns
     -------
@@ -238,7 +243,7 @@ def influence(
     """
     if detail not in ("kinds", "indicators"):
         raise SpecificationError(f"detail='{detail}': say 'kinds' or 'indicators'.")
-    if replicates < 2:
+    if replicates is not None and replicates < 2:
         raise SpecificationError(
             f"replicates={replicates}: at least 2, so that the simulation's error is known."
         )
@@ -271,6 +276,9 @@ def influence(
         carry_forward=0,
     )
     sources = sources_of(run, expression, detail)
+    if replicates is None:
+        fewest, most = _REPLICATES
+        replicates = min(max(-(-_PAIRS // len(run.start.members.units)), fewest), most)
     simulated, orders = shared_out(run, expression, sources, replicates)
     if not (simulated.mean(axis=0).sum(axis=0) > 0).all():
         raise DataError(f"on: {on} does not vary between simulated {twin.unit}-periods.")

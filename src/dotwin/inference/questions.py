@@ -424,7 +424,7 @@ class Questions:
         detail: Literal["kinds", "indicators"] = "indicators",
         seed: int = 0,
         draws: int = 200,
-        replicates: int = 32,
+        replicates: int | None = None,
     ) -> Influence:
         """Say where an indicator's variation comes from; see `dotwin.effects.influence`."""
         module = importlib.import_module("dotwin.effects.influence")
