@@ -11,12 +11,10 @@ from dotwin.effects import (
     Counterfactual,
     Effect,
     FollowUp,
-    Mediation,
-    Necessity,
-    Pilot,
     Influence,
     Mediation,
     Necessity,
+    Pilot,
 )
 from dotwin.errors import SpecificationError
 from dotwin.reports.table import Table, from_frame
@@ -30,8 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["INTERVAL", "CausalAnswer", "checked", "couples_worlds", "effect_section"]
 
 #: What can be asked of a fit and stands in its report.
-CausalAnswer = Effect | Counterfactual | Mediation | Attribution | Necessity | Pilot | FollowUp
-CausalAnswer = Effect | Counterfactual | Mediation | Attribution | Necessity | Influence
+CausalAnswer = (
+    Effect | Counterfactual | Mediation | Attribution | Necessity | Pilot | FollowUp | Influence
+)
 
 #: What an answer about variation is, whatever its licence.
 _VARIATION = "shares of variation, not effects"
@@ -65,9 +64,7 @@ def checked(fit: Fit, effects: Sequence[CausalAnswer]) -> tuple[CausalAnswer, ..
             raise SpecificationError(
                 f"effects=, number {place} is of type {type(one).__name__}: a report takes what "
                 f"fit.effect, fit.counterfactual, fit.mediation, fit.attribute, fit.necessity, "
-                f"fit.pilot and futures.follow_up return."
-                f"fit.effect, fit.counterfactual, fit.mediation, fit.attribute, fit.necessity and "
-                f"fit.influence return."
+                f"fit.pilot, fit.influence and futures.follow_up return."
             )
         if all(fit is not other for other in _fits(one)):
             raise SpecificationError(
@@ -83,8 +80,7 @@ def effect_section(number: int, one: CausalAnswer) -> dict[str, Any]:
     ----------
     number : int
         Its place in the report, from 1.
-    one : Effect, Counterfactual, Mediation, Attribution, Necessity, Pilot or FollowUp
-    one : Effect, Counterfactual, Mediation, Attribution, Necessity or Influence
+    one : Effect, Counterfactual, Mediation, Attribution, Necessity, Pilot, FollowUp or Influence
 
     Returns
     -------
@@ -116,9 +112,8 @@ def couples_worlds(one: CausalAnswer) -> bool:
     """Whether an answer holds two worlds' values of one unit at once."""
     if isinstance(one, Mediation):
         return one.kind != "interventional"
-    return not isinstance(one, Effect | Pilot | FollowUp)
     # Futures that are compared as they come hold no world that did not happen.
-    return not isinstance(one, Effect | Influence)
+    return not isinstance(one, Effect | Pilot | FollowUp | Influence)
 
 
 def _fits(one: CausalAnswer) -> tuple[Fit, ...]:
