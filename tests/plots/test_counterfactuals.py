@@ -57,7 +57,7 @@ def test_each_source_of_variation_is_drawn(workforce: Fit) -> None:  # noqa: F81
     words = texts(found.plot())
     for name in found.sources:
         assert name in words
-    assert "% of the variance of incidents" in words
+    assert "% of the variance of safeguarding incidents" in words
     many = workforce.influence("incidents", draws=4, replicates=2)
     assert f"{len(many.sources) - 7} others together" in texts(many.plot())
 
