@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dotwin import errors
+    from dotwin.effects import rivals
     from dotwin.graph import CausalGraph
     from dotwin.inference import fit, load_fit
     from dotwin.panel import Panel, read_panel
@@ -59,6 +60,7 @@ __all__ = [
     "read_twin",
     "redeploy",
     "report",
+    "rivals",
     "scale",
     "shift",
 ]
@@ -93,6 +95,7 @@ _HOME = {
     # The room is called `reports`: importing a module `dotwin.report` would put the module where
     # this function is expected.
     "report": "dotwin.reports",
+    "rivals": "dotwin.effects",
     "scale": "dotwin.spec",
     "shift": "dotwin.spec",
 }

@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from dotwin.errors import SpecificationError
 from dotwin.inference import Fit
+from dotwin.mechanisms import build_design
 from dotwin.spec import Twin
 from tests.effects.small import MONTHS, NATURAL, linear, make_panel
 
@@ -235,3 +236,65 @@ def test_a_result_of_the_cause_is_refused_where_it_opens_a_path_to_the_hidden_ca
     effect = fit.effect("a", on="y", horizon=2, seed=1, assume=["no hidden causes", "edge"])
     with pytest.raises(SpecificationError, match="reads a result of a but not w"):
         effect.sensitivity()
+
+
+def test_within_units_the_bias_is_what_leaving_the_hidden_cause_out_does_to_their_deviations() -> (
+    None
+):
+    rng = np.random.default_rng(9)
+    units, periods = 1500, 12
+    u, own, noise = rng.normal(size=(3, units, periods))
+    w = rng.normal(size=(units, periods)) + 0.5 * rng.normal(size=(units, 1))
+    mean = rng.normal(size=(units, 1))
+    a = mean + 0.8 * w + 0.6 * u + own
+    # What differs between units goes with the mean of a, and is no part of its effect.
+    y = 0.7 * a - 0.6 * w + 0.5 * u + 1.5 * mean + noise
+    deviations = [(x - x.mean(axis=1, keepdims=True)).ravel() for x in (a, w, u, y)]
+    da, dw, du, dy = deviations
+    short = np.linalg.lstsq(np.column_stack([da, dw]), dy, rcond=None)[0]
+    long = np.linalg.lstsq(np.column_stack([da, dw, du]), dy, rcond=None)[0]
+    twin = Twin(
+        twin="within",
+        panel={"unit": "home", "period": MONTHS},
+        indicators={
+            "w": {"domain": "context"},
+            "a": {
+                "domain": "outcome",
+                "family": "normal",
+                "causes": {"w": NATURAL},
+                "pooling": ["home"],
+            },
+            "y": {
+                "domain": "outcome",
+                "family": "normal",
+                "causes": {"a": NATURAL, "w": NATURAL},
+                "pooling": ["home"],
+            },
+        },
+    )
+    panel = make_panel(twin, {"w": w, "a": a, "y": y}, units, periods)
+    names = [term.name for term in build_design(twin, "y", panel).main.predictor.terms]
+    known = {"a": short[0], "w": short[1], "between: a": 1.9, "between: w": -1.2}
+    assert set(names) == set(known)
+    fit = Fit.from_parameters(
+        twin,
+        panel,
+        {
+            **_stated(0.0, [known[name] for name in names], "normal"),
+            **{"a.causes": [0.8, 0.9], "a.sd_home": 1.0, "y.sd_home": 1.0},
+        },
+    )
+    effect = fit.effect(
+        "a", on="y", contrast=(0, 1), horizon=1, seed=1, replicates=2, assume="no hidden causes"
+    )
+    largest = max(abs(short[0]) * da.std(), abs(short[1]) * dw.std())
+    left = (da - dw * (da @ dw) / (dw @ dw)).std()
+    # Deviations of the hidden cause from its unit's mean vary less than it does.
+    rho = 0.6 * np.sqrt(1 - 1 / periods) / left
+    found = effect.sensitivity(strengths=[0.5 / largest], correlation=rho)
+    towards = found.table[found.table["direction"] == "towards 0"].iloc[0]
+    # Sampling error of a slope at 16,500 deviations: about 0.007.
+    assert found.table["mean"].iloc[0] == pytest.approx(short[0], abs=1e-6)
+    assert towards["mean"] == pytest.approx(long[0], abs=0.02)
+    assert short[0] - long[0] > 0.15
+    assert "changes within units" in repr(found)

@@ -161,6 +161,16 @@ class Question:
         return self._with_facts(run) if self._keeps_facts else run
 
     @property
+    def simulated(self) -> frozenset[str]:
+        """The fitted mechanisms that decide the two worlds' outcomes."""
+        graph, ends = self.twin.graph, set(self.outcome.indicators)
+        found = ends.union(*(graph.ancestors(end) for end in ends))
+        if self.hold == "throughout" and self.start is None and self.periods is None:
+            # It is set in every period, and its own mechanism is never asked.
+            found = found - {self.cause}
+        return frozenset(found & set(self.fit.designs))
+
+    @property
     def grouping(self) -> frozenset[str]:
         """The indicators that choose groups."""
         texts = [*self.by, *([self.among] if self.among is not None else [])]

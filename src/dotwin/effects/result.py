@@ -20,9 +20,12 @@ from dotwin.worlds.tables import number, over_draws
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+    from distributed import Client
     from numpy.typing import NDArray
 
+    from dotwin.effects.left_out import GroupsLeftOut
     from dotwin.effects.needed_to_treat import NeededToTreat
+    from dotwin.effects.prior_sensitivity import PriorSensitivity
     from dotwin.effects.sensitivity import Sensitivity
     from dotwin.worlds.futures import Futures
     from dotwin.worlds.licence import Licence
@@ -190,6 +193,37 @@ class Effect:
         from dotwin.effects.sensitivity import STRENGTHS, sensitivity
 
         return sensitivity(self, STRENGTHS if strengths is None else strengths, correlation)
+
+    def prior_sensitivity(self) -> PriorSensitivity:
+        """Say whether priors or data decide; see `dotwin.effects.prior_sensitivity`."""
+        from dotwin.effects.prior_sensitivity import prior_sensitivity
+
+        return prior_sensitivity(self)
+
+    def leave_out(
+        self,
+        by: str,
+        *,
+        seed: int,
+        shortcut: bool = True,
+        client: Client | None = None,
+        progress: bool = True,
+    ) -> GroupsLeftOut:
+        """Fit without each group of units and ask again; see `dotwin.effects.left_out.leave_out`.
+
+        Parameters
+        ----------
+        by : str
+            A level, or a given that does not change within units.
+        seed : int
+        shortcut : bool
+            Whether draws may be re-weighted in place of a refit.
+        client : dask.distributed.Client, optional
+        progress : bool
+        """
+        from dotwin.effects.left_out import leave_out
+
+        return leave_out(self, by, seed=seed, shortcut=shortcut, client=client, progress=progress)
 
     @property
     def heterogeneity(self) -> str:

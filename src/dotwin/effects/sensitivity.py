@@ -184,6 +184,8 @@ def sensitivity(
             "Only differences within the outcome's groups and periods are taken to inform its "
             "coefficients"
         )
+    if design.main.predictor.terms[own].within:
+        notes.append("It is the effect of changes within units that the hidden cause bears on")
     rows = [(0.0, "none", 0.0, *_read(effect))]
     # Which sign moves the effect towards 0 is seen from where the mean goes.
     for strength in grid:
@@ -231,13 +233,16 @@ def _handled(effect: Effect) -> tuple[Design, int]:
         raise refuse("a hidden cause is fitted already.")
     if design.rows == 0:
         raise refuse("the fit was saved without its panel, and the formula needs its rows.")
-    mine = [i for i, term in enumerate(predictor.terms) if cause in _names(twin, term)]
+    # A change moves the part within units only, and there the hidden cause acts on it. What a
+    # unit's mean goes along with is no part of the effect.
+    mine = [
+        i
+        for i, term in enumerate(predictor.terms)
+        if cause in _names(twin, term) and term.kind != "between"
+    ]
     if len(mine) != 1:
         count = "no term" if not mine else f"{len(mine)} terms"
-        raise refuse(
-            f"the cause enters the outcome's mechanism with {count}; it must be one. "
-            f"Where units are pooled, 'between: same' keeps one."
-        )
+        raise refuse(f"the cause enters the outcome's mechanism with {count}; it must be one.")
     term = predictor.terms[mine[0]]
     if len(term.factors) != 1 or not isinstance(term.factors[0], Ref) or term.varying:
         raise refuse("the cause must enter as itself, with one coefficient for all.")
@@ -344,6 +349,7 @@ def _bias(
         raise SpecificationError(
             f"sensitivity: the other causes of {design.child} leave nothing of {question.cause}."
         )
+    kept = _kept(design)
     if correlation is not None:
         share, power, most = correlation, 1, np.inf
     else:
@@ -351,9 +357,9 @@ def _bias(
         unit = (
             1.0 if terms[own].natural else reference.multiplier / reference.factors[str(factor)][1]
         )
-        share = alpha * unit / np.sqrt(left)
+        share = alpha * unit * np.sqrt(kept / left)
         power, most = 2, 1 / share if share > 0 else np.inf
-    size = gamma * share / np.sqrt(left)
+    size = gamma * share * np.sqrt(kept / left)
     coefficients = np.zeros(len(terms))
     coefficients[own] = size
     coefficients[others] = -size * slopes
@@ -393,6 +399,17 @@ def _within(design: Design, columns: NDArray[np.float64]) -> NDArray[np.float64]
             np.add.at(sums, codes, flat)
             flat = flat - (sums / counts)[codes]
     return flat
+
+
+def _kept(design: Design) -> float:
+    """Return what is left of the variance of an independent hidden cause by the same means."""
+    predictor = design.main.predictor
+    groups = [np.unique(design.main.groups[level]).size for level in predictor.levels]
+    # Outer groups are made of inner ones, and take nothing more off.
+    means = max(groups, default=1)
+    if predictor.period:
+        means += np.unique(design.period).size - 1
+    return 1.0 - means / design.rows
 
 
 def _without(effect: Effect, design: Design, bias: _Bias, size: float) -> Effect:

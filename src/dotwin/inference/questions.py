@@ -75,6 +75,31 @@ class Questions:
         self.notes["backtest"] = result
         return result
 
+    def prior_sensitivity(self, *, draws: int = 1000) -> pd.DataFrame:
+        """Say for each parameter whether its prior or the data decide it, by power scaling.
+
+        Parameters
+        ----------
+        draws : int
+            How many are used, evenly from each chain.
+
+        Returns
+        -------
+        DataFrame
+            A row per coefficient, spread, dispersion and cutpoint: ``component``, ``parameter``,
+            ``prior`` and ``likelihood`` (the sensitivity to both factors of its component's
+            posterior, which counts from 0.05), ``verdict``.
+
+        References
+        ----------
+        .. [1] Kallioinen, N., Paananen, T., Bürkner, P.-C. and Vehtari, A. (2024). Detecting and
+           diagnosing prior and likelihood sensitivity with power-scaling.
+           doi:10.1007/s11222-023-10366-5
+        """
+        module = importlib.import_module("dotwin.inference.power_scaling")
+        table: pd.DataFrame = module.parameter_sensitivity(self, draws)
+        return table
+
     def simulate(
         self,
         *,

@@ -33,7 +33,7 @@ from dotwin.mechanisms.design import Design
 from dotwin.mechanisms.parameters import parameters
 from dotwin.mechanisms.response import log_likelihood
 
-__all__ = ["ESS_MIN", "KHAT_MAX", "Reweighted", "reweight"]
+__all__ = ["ESS_MIN", "KHAT_MAX", "Reweighted", "resampled", "reweight", "smoothed"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -178,12 +178,12 @@ def _weighted(
             effects[block] = inside.draw(rng.uniform(size=(ratio.size, task.touched, COPIES)))
         for name, array in held.items():
             particles[name][block] = array
-    weights, khat = _smoothed(logs)
+    weights, khat = smoothed(logs)
     ess = _effective(weights, _sources(new, values))
     result = Reweighted({}, khat, ess, count, error)
     if result.complaint:
         return result
-    at, copy = _resampled(weights, keep, rng)
+    at, copy = resampled(weights, keep, rng)
     posterior = {name: array[at] for name, array in particles.items()}
     if inner:
         whole = posterior[inner]
@@ -351,7 +351,7 @@ def _spread_over(count: int, most: int) -> Indices:
     return np.floor((np.arange(picked) + 0.5) * count / picked).astype(np.intp)
 
 
-def _smoothed(logs: Floats) -> tuple[Floats, float]:
+def smoothed(logs: Floats) -> tuple[Floats, float]:
     """Return normalised Pareto-smoothed weights and their k."""
     from arviz_stats.base.array import array_stats
 
@@ -382,7 +382,7 @@ def _effective(weights: Floats, sources: Indices) -> float:
     return float(1.0 / (np.bincount(sources, weights) ** 2).sum())
 
 
-def _resampled(weights: Floats, keep: int, rng: np.random.Generator) -> tuple[Indices, Indices]:
+def resampled(weights: Floats, keep: int, rng: np.random.Generator) -> tuple[Indices, Indices]:
     """Resample systematically; return which draws, in their order, and the number of each copy.
 
     Copies stay side by side, so that what measures the autocorrelation of chains sees them.

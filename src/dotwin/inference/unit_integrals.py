@@ -261,7 +261,7 @@ class UnitDensity:
         They hold up to a constant for each draw and unit.
         """
         if not self.rows.is_compiled:
-            return self._sums(self.rows.old, self.old_eta, self.rows.old_unit, effects)
+            return self.whole(effects)
         kept, starts, part = self.rows.arrays
         eq = self.rows.old.equation
         draws = effects.shape[0]
@@ -282,6 +282,10 @@ class UnitDensity:
             result,
         )
         return result
+
+    def whole(self, effects: Floats) -> Floats:
+        """Return what `old` does with every constant in it, more slowly."""
+        return self._sums(self.rows.old, self.old_eta, self.rows.old_unit, effects)
 
     def new(self, effects: Floats) -> Floats:
         """Return log densities of the new rows at effects of dims (draw, unit, node)."""

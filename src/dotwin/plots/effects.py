@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dotwin.effects import Effect
 
-__all__ = ["plot_effect"]
+__all__ = ["plot_effect", "scale"]
 
 
 def plot_effect(effect: Effect) -> Figure:
@@ -32,7 +32,7 @@ def plot_effect(effect: Effect) -> Figure:
     """
     groups = effect.question.groups
     wide, narrow = effect.summary(), effect.summary(interval=0.5)
-    factor, unit = _scale(effect)
+    factor, unit = scale(effect)
     title = f"{effect.question.names[1]}, less {effect.question.names[0]}"
     label = f"{effect.question.outcome.words}\n({unit})" if unit else effect.question.outcome.words
     if "period" not in wide:
@@ -87,7 +87,7 @@ def _room(axes: Axes, rows: int) -> None:
     axes.set_ylim(-0.6, rows - 0.4)
 
 
-def _scale(effect: Effect) -> tuple[float, str]:
+def scale(effect: Effect) -> tuple[float, str]:
     """Return by what values are multiplied and the unit they then have."""
     outcome = effect.question.outcome
     if outcome.is_probability:
