@@ -27,7 +27,7 @@ def fitted() -> Any:
 
 
 def main() -> None:
-    """Write both figures, and print what the pages quote."""
+    """Write the figures, and print what the pages quote."""
     fit = fitted()
     answer = fit.counterfactual(
         SCENARIO, periods=slice("2020-12", "2021-06"), on=["missed_visits", "hospitalizations"]
@@ -36,6 +36,8 @@ def main() -> None:
     print(answer.uncertainty(on="missed_visits").tail(2).to_string())
     change = fit.attribute("hospitalizations", before="2021-01", after="2021-06")
     print(change, change.summary(), change.licence, sep="\n")
+    sources = fit.influence("share(missed_visits)", horizon=3)
+    print(sources, sources.summary().to_string(), sources.licence, sep="\n")
     parts = fit.mediation(
         "vacancy_rate", on="hospitalizations", through="missed_visits", contrast=(0.1, 0.2)
     )
@@ -43,6 +45,7 @@ def main() -> None:
     for name, figure in (
         ("counterfactual", answer.plot("missed_visits / scheduled_visits")),
         ("attribution", change.plot()),
+        ("influence", sources.plot()),
     ):
         with mpl.rc_context({"svg.hashsalt": "dotwin", "svg.fonttype": "none"}):
             figure.savefig(IMAGES / f"{name}.svg", metadata={"Date": None})

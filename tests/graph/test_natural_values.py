@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from itertools import product
 
 import numpy as np
 import pytest
@@ -53,6 +54,54 @@ def test_one_change_of_a_natural_value_is_right_by_enumeration(seed: int) -> Non
         assert graph.identify(cause, outcome).identified
 
 
+def answered(
+    law: xr.DataArray, causes: Collection[Node], outcome: Node, reads: str | None = None
+) -> xr.DataArray:
+    """Put a rule into a law: the other value, where what is read is 1 if something is read."""
+    names = [node_name(cause) for cause in causes]
+    free = [name for name in names if f"{name}°" in law.dims]
+    total: xr.DataArray | float = 0.0
+    for values in product((0, 1), repeat=len(free)):
+        one = law.isel({f"{name}°": value for name, value in zip(free, values, strict=True)})
+        for name in names:
+            if name not in one.dims:
+                continue
+            natural = values[free.index(name)] if name in free else 0  # or it acts on nothing
+            changed = one.isel({name: 1 - natural})
+            if reads is not None:
+                when = xr.DataArray([0, 1], dims=reads)
+                changed = changed.where(when == 1, one.isel({name: natural}))
+            one = changed
+        total = total + one
+    assert isinstance(total, xr.DataArray)
+    return total / total.sum(node_name(outcome))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_change_among_those_of_whom_something_is_known_is_right_by_enumeration(
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    graph, cause, outcome = random_graph(rng, 3, 6)
+    others = [n for n in graph.nodes if n not in (cause, outcome)]
+    known = [str(n) for n in rng.choice(others, min(len(others), rng.integers(1, 3)), False)]
+    earlier = [n for n in known if n not in graph.descendants(cause)]
+    reads = earlier[0] if earlier and rng.random() < 0.5 else None
+    kind = "shift" if reads is None else "rule"
+    found = graph.identify_change(cause, outcome, kind=kind, reads=reads or (), given=known)
+    if found.identified:
+        system = random_system(graph, rng)
+        value = answered(found.estimand.evaluate(system.observed()), [cause], outcome, reads)
+        whole = system.law(
+            [str(outcome), *known, str(cause), f"{cause}°"], own={cause: f"{cause}°"}
+        )
+        assert gap(value, answered(whole, [cause], outcome, reads)) < 1e-10
+    # What is identified of everybody, with what is known, is identified of those.
+    if graph.identify_change(cause, [outcome, *known], kind=kind, reads=reads or ()).identified:
+        assert found.identified
+
+
 def random_panel(rng: np.random.Generator) -> tuple[CausalGraph, list[Node], Node]:
     names = ["a", "b"] if rng.random() < 0.5 else ["a", "b", "c"]
     periods = 3 if len(names) == 2 else 2
@@ -70,6 +119,50 @@ def random_panel(rng: np.random.Generator) -> tuple[CausalGraph, list[Node], Nod
         for _ in range(rng.integers(0, 3))
     ]
     return CausalGraph(edges, hidden, nodes=nodes), nodes, (names[-1], periods - 1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_changes_in_several_periods_given_something_are_right_by_enumeration(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    graph, nodes, outcome = random_panel(rng)
+    causes = [node for node in nodes if node[0] == "a"][: rng.integers(1, 4)]
+    others = [node for node in nodes if node not in (*causes, outcome)]
+    known = [others[int(i)] for i in rng.choice(len(others), 2, replace=False)]
+    carry = [node for node in causes if rng.random() < 0.3]
+    found = graph.identify_change(causes, [outcome], kind="shift", carry=carry, given=known)
+    if found.identified:
+        system = random_system(graph, rng)
+        own = {node: f"{node_name(node)}°" for node in causes}
+        reading = {
+            (node, child): own[node]
+            for node in causes
+            for child in graph.children(node)
+            if child[0] == node[0] and node not in carry
+        }
+        shown = [*map(node_name, (outcome, *known, *causes)), *own.values()]
+        truth = answered(system.law(shown, own=own, reading=reading), causes, outcome)
+        value = answered(found.estimand.evaluate(system.observed()), causes, outcome)
+        assert gap(value, truth) < 1e-10
+
+
+def test_what_is_given_may_identify_what_is_not_identified_with_it() -> None:
+    # A hidden cause moves X and M, so nobody knows M under a shift of X; but who has a given M has
+    # the Y that goes with it.
+    graph = CausalGraph([("X", "M"), ("M", "Y")], hidden=[("X", "M")])
+    assert not graph.identify_change("X", "Y", kind="shift").identified
+    assert not graph.identify_change("X", ["Y", "M"], kind="shift").identified
+    found = graph.identify_change("X", "Y", kind="shift", given="M")
+    assert found.identified
+    assert str(found.estimand) == "P(Y | M)"
+    # Where X acts on Y, too, M says something of the hidden cause and so of X's natural value.
+    direct = CausalGraph([("X", "M"), ("M", "Y"), ("X", "Y")], hidden=[("X", "M")])
+    refused = direct.identify_change("X", "Y", kind="shift", given="M")
+    assert not refused.identified
+    assert refused.query == "P(Y | shift(X), M)"
+    assert refused.would_identify == (("hidden cause of M and X",),)
+    with pytest.raises(SpecificationError, match="not two of these"):
+        graph.identify_change("X", "Y", kind="shift", given="X")
 
 
 @settings(max_examples=200, deadline=None)

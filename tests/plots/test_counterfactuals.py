@@ -52,6 +52,16 @@ def test_a_change_is_drawn_from_end_to_end(workforce: Fit) -> None:  # noqa: F81
         assert name in words
 
 
+def test_each_source_of_variation_is_drawn(workforce: Fit) -> None:  # noqa: F811
+    found = workforce.influence("incidents", detail="kinds", draws=4, replicates=2)
+    words = texts(found.plot())
+    for name in found.sources:
+        assert name in words
+    assert "% of the variance of safeguarding incidents" in words
+    many = workforce.influence("incidents", draws=4, replicates=2)
+    assert f"{len(many.sources) - 7} others together" in texts(many.plot())
+
+
 def test_probabilities_of_causation_are_drawn_between_their_bounds() -> None:
     found = fitted(60, 4).necessity("short", on="fall", draws=4, replicates=2)
     words = texts(found.plot())

@@ -21,6 +21,7 @@ def answers() -> tuple[CausalAnswer, ...]:
         fit.counterfactual(dw.do("pay", 14), on="missed", seed=1, draws=30),
         fit.mediation("pay", on="missed", through="vacancy", periods=2, seed=1, draws=30),
         fit.attribute("missed", before="2020-04", after="2020-10", seed=1, draws=30),
+        fit.influence("missed", seed=1, draws=30, replicates=4),
     )
 
 
@@ -39,7 +40,7 @@ def test_first_page_says_each_answer_with_its_licence(
         sentence = words([repr(one)]).replace(" -", " −").replace("(-", "(−")
         assert sentence in front
     assert front.count("identified:") == len(answers)
-    assert {f"effect-{number}" for number in range(1, 5)} <= set(read.ids)
+    assert {f"effect-{number}" for number in range(1, 6)} <= set(read.ids)
     assert len(read.ids) == len(set(read.ids))
 
 
@@ -52,6 +53,7 @@ def test_numbers_are_those_of_the_answers(page: Path, answers: tuple[CausalAnswe
         assert shown == pytest.approx(table["mean"].tolist(), rel=1e-5)
         assert "90 %" in said["table"]["interval"]
         assert said["licence"]["identified"]["status"] == one.licence.identified.status
+    assert content["effects"][-1]["meaning"] == "shares of variation, not effects"
 
 
 def test_one_case_in_two_worlds_asks_for_a_belief(

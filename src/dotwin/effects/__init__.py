@@ -8,6 +8,7 @@ from dotwin.effects.estimand import EffectEstimand
 from dotwin.effects.follow_up import follow_up
 from dotwin.effects.followed import FollowUp
 from dotwin.effects.graph_tests import GraphTest, test_graph
+from dotwin.effects.influence import Influence, influence
 from dotwin.effects.left_out import GroupsLeftOut
 from dotwin.effects.mediation import Mediation, mediation
 from dotwin.effects.necessity import Necessity, necessity
@@ -33,6 +34,7 @@ __all__ = [
     "FollowUp",
     "GraphTest",
     "GroupsLeftOut",
+    "Influence",
     "Mediation",
     "Necessity",
     "NeededToTreat",
@@ -51,6 +53,7 @@ __all__ = [
     "early_warning",
     "effect",
     "follow_up",
+    "influence",
     "mediation",
     "necessity",
     "pilot",

@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dotwin.effects.compared import Worlds, what_is
+from dotwin.effects.compared import Worlds, unlicensed, what_is
 from dotwin.effects.parts import Contributions, contributions
 from dotwin.effects.sides import Comparison, compare
 from dotwin.errors import SpecificationError
-from dotwin.graph import licence as identification_licence
 from dotwin.worlds.facts import window_of
 from dotwin.worlds.licence import NO_HIDDEN_CAUSES, Licence, Verdict
 from dotwin.worlds.tables import number, over_draws
@@ -276,12 +275,7 @@ def _licence(found: Comparison) -> Licence:
     """Say what the parts rest on; parts of an undeclared reason are no effects."""
     end = found.ends[1]
     twin = end.fit.twin
-    doubtful = []
-    for name in found.names:
-        if name == found.measure.above or not twin.graph.reaches(name, found.measure.above):
-            continue
-        if not identification_licence(twin.graph, name, found.measure.above).licensed:
-            doubtful.append(twin.label(name))
+    doubtful = unlicensed(twin, found.names, found.measure.above)
     coupling = (
         "Noise is what each mechanism leaves open, abducted unit by unit (coupling: monotone); the "
         "parts share out interactions by Shapley's rule."

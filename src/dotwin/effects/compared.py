@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dotwin.errors import SpecificationError, nearest
+from dotwin.graph import licence as identification_licence
 from dotwin.spec.expressions import Expr, parse
 from dotwin.worlds.aggregate import By, Groups, adds_up, aggregate, group_units
 from dotwin.worlds.licence import Licence, licence_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from dotwin.spec.twin import Twin
     from dotwin.worlds.run import Run
 
-__all__ = ["Worlds", "assumptions", "collected", "headline", "outcomes_of", "what_is"]
+__all__ = ["Worlds", "assumptions", "collected", "headline", "outcomes_of", "unlicensed", "what_is"]
 
 #: What all else is for, in this order.
 _ENDS = ("outcome", "utilization", "safeguarding", "quality", "cost")
@@ -160,6 +161,17 @@ def headline(twin: Twin, outcomes: Sequence[str], changed: frozenset[str]) -> st
 
     chosen: str = max(reversed(others), key=weight)
     return chosen
+
+
+def unlicensed(twin: Twin, names: Sequence[str], outcome: str) -> list[str]:
+    """Return what those of some indicators are called whose effect on an outcome has no licence."""
+    return [
+        twin.label(name)
+        for name in names
+        if name != outcome
+        and twin.graph.reaches(name, outcome)
+        and not identification_licence(twin.graph, name, outcome).licensed
+    ]
 
 
 def what_is(twin: Twin, text: str) -> str:

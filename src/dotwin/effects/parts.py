@@ -16,7 +16,9 @@ from dotwin.worlds.hybrids import Hybrid, Part, Side
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Contributions", "contributions", "players_of"]
+    from dotwin.spec.twin import Twin
+
+__all__ = ["Contributions", "contributions", "part_name", "players_of", "prefixes"]
 
 #: 2**10 hybrid worlds take a while already; more parts are averaged over some orders.
 _MOST_PARTS = 10
@@ -67,6 +69,19 @@ class Contributions:
     orders: int
 
 
+def part_name(part: Part, twin: Twin, detail: str) -> str:
+    """Say what a part is called: its kind's name, or that of its kind for its indicator.
+
+    Parameters
+    ----------
+    part : Part
+    twin : Twin
+    detail : {'kinds', 'indicators'}
+    """
+    kind, name = part
+    return _KINDS[kind] if detail == "kinds" else _ONE[kind].format(twin.graph.label(name))
+
+
 def players_of(found: Comparison, detail: str, two_fits: bool) -> dict[str, frozenset[Part]]:
     """List the parts that can differ between the ends, by name.
 
@@ -108,7 +123,7 @@ def players_of(found: Comparison, detail: str, two_fits: bool) -> dict[str, froz
     parts += [("noise", name) for name in modelled]
     players: dict[str, set[Part]] = {}
     for kind, name in parts:
-        key = _KINDS[kind] if detail == "kinds" else _ONE[kind].format(twin.graph.label(name))
+        key = part_name((kind, name), twin, detail)
         players.setdefault(key, set()).add((kind, name))
     return {name: frozenset(group) for name, group in players.items()}
 
@@ -133,7 +148,7 @@ def contributions(found: Comparison, detail: str, seed: int) -> Contributions:
         rng = np.random.default_rng(seed)
         orders = [rng.permutation(total) for _ in range(_ORDERS)]
         orders += [order[::-1] for order in orders]
-        asked = sorted({p & (2**count - 1) for order in orders for p in _prefixes(order)})
+        asked = sorted({p & (2**count - 1) for order in orders for p in prefixes(order)})
     sums = _hybrid_sums(found, list(players.values()), two_fits, asked)
 
     def worth(coalition: int) -> NDArray[np.float64]:
@@ -147,7 +162,7 @@ def contributions(found: Comparison, detail: str, seed: int) -> Contributions:
         values = np.zeros((total, sums[0].shape[-1]))
         for order in orders:
             before = worth(0)
-            for player, coalition in zip(order, _prefixes(order)[1:], strict=True):
+            for player, coalition in zip(order, prefixes(order)[1:], strict=True):
                 after = worth(coalition)
                 values[player] += (after - before) / len(orders)
                 before = after
@@ -162,7 +177,7 @@ def contributions(found: Comparison, detail: str, seed: int) -> Contributions:
     )
 
 
-def _prefixes(order: NDArray[np.intp]) -> list[int]:
+def prefixes(order: NDArray[np.intp]) -> list[int]:
     """Return the coalitions that form as players join one after another."""
     found = [0]
     for player in order.tolist():

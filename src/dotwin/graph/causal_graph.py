@@ -377,6 +377,7 @@ class CausalGraph:
         kind: Kind | Mapping[Node, Kind],
         reads: Nodes = (),
         carry: Nodes = (),
+        given: Nodes = (),
     ) -> Identification:
         """Tell whether the outcomes under a change of natural values follow from what is observed.
 
@@ -397,12 +398,16 @@ class CausalGraph:
             What rules and policies look at: for a cause at a period, those not later than it.
         carry : Node or iterable of Node
             Causes whose own lag sees the changed value rather than the natural one.
+        given : Node or iterable of Node
+            What is known of those who are asked about, as it is under the change.
 
         Returns
         -------
         Identification
             Its estimand is the joint law of the outcomes under set values ``X``, of the natural
             values ``X°`` and of what is read; the answer sums it with ``X`` a function of these.
+            Where something is given, it is in that law too, or held, and the answer is that sum
+            divided by its own sum over the outcomes.
 
         Examples
         --------
@@ -410,15 +415,20 @@ class CausalGraph:
         >>> print(graph.identify_change("X", "Y", kind="shift").estimand)
         Σ_Z P(Y | X, Z) P(X°, Z)
         """
-        from dotwin.graph.natural_values import identify_change
+        from dotwin.graph.conditional_change import identify_conditional_change
+        from dotwin.graph.natural_values import check_kinds, identify_change
 
-        chosen = self._some(causes)
+        chosen, known = self._some(causes), self._some(given)
         kinds: Mapping[Node, Kind] = (
             kind if isinstance(kind, Mapping) else dict.fromkeys(self._ordered(chosen), kind)
         )
-        return identify_change(
-            self, kinds, chosen, self._some(outcomes), self._some(reads), self._some(carry)
-        )
+        on, read, fed = self._some(outcomes), self._some(reads), self._some(carry)
+        if not known:
+            return identify_change(self, kinds, chosen, on, read, fed)
+        check_kinds(self, kinds, chosen, read, fed)
+        if set(kinds.values()) == {"do"}:
+            return self.identify(chosen, on, given=known)
+        return identify_conditional_change(self, kinds, on, read, fed, known)
 
     def project(self) -> CausalGraph:
         """Return the latent projection: observed nodes only, and pairs that share a hidden cause.

@@ -16,7 +16,15 @@ from dotwin.graph.projection import with_latent, without_deterministic
 from dotwin.graph.question import Question, Words, check_question, listed
 from dotwin.graph.separation import Node, node_name
 
-__all__ = ["Kind", "identify_change"]
+__all__ = [
+    "Change",
+    "Kind",
+    "check_kinds",
+    "identify_change",
+    "set_or_self",
+    "set_value",
+    "split_graph",
+]
 
 #: What sets a value. All but 'do' and 'policy' start from the natural value.
 type Kind = Literal["do", "shift", "scale", "at_least", "at_most", "rule", "policy"]
@@ -78,7 +86,7 @@ def identify_change(
        Washington CSSS, working paper 128.
     """
     check_question(graph, causes, outcomes)
-    _check_kinds(graph, kinds, causes, reads, carry)
+    check_kinds(graph, kinds, causes, reads, carry)
     if set(kinds.values()) == {"do"}:
         return identify(
             graph,
@@ -89,7 +97,7 @@ def identify_change(
             assuming=assuming,
             known=known,
         )
-    change = _Change(graph, kinds, causes, outcomes, reads, carry, words, recordable)
+    change = Change(graph, kinds, causes, outcomes, reads, carry, words, recordable)
     change.check_reads()
     say = change.words
     found = change.law()
@@ -138,13 +146,14 @@ def identify_change(
     )
 
 
-def _check_kinds(
+def check_kinds(
     graph: CausalGraph,
     kinds: Mapping[Node, Kind],
     causes: frozenset[Node],
     reads: frozenset[Node],
     carry: frozenset[Node],
 ) -> None:
+    """Raise when changes make no sense on a graph."""
     if set(kinds) != causes:
         raise SpecificationError("kind= names each cause once, or is one word for all of them.")
     for kind in kinds.values():
@@ -162,7 +171,7 @@ def _check_kinds(
         raise SpecificationError("reads= belongs to a rule or a policy.")
 
 
-class _Change(Question):
+class Change(Question):
     """A question about changes, on the graph with each changed variable split in two."""
 
     def __init__(
@@ -181,7 +190,9 @@ class _Change(Question):
         super().__init__(graph, causes, outcomes, words=words, recordable=recordable, keep=reads)
         self.natural = frozenset(n for n, kind in kinds.items() if kind not in ("do", "policy"))
         self.x = self.mixed.bits(causes)
-        self.split = MixedGraph.of(_split(graph, causes, carry, kinds, outcomes | reads).project())
+        self.split = MixedGraph.of(
+            split_graph(graph, causes, carry, kinds, outcomes | reads).project()
+        )
 
     @property
     def query(self) -> str:
@@ -192,7 +203,7 @@ class _Change(Question):
 
     def obstacle(self, graph: CausalGraph) -> Hedge | None:
         """Return what prevents identification in another version of the graph."""
-        again = _Change(
+        again = Change(
             graph, self.kinds, self.causes, self.outcomes, self.reads, self.carry, None, None
         )
         found = again.law()
@@ -204,9 +215,9 @@ class _Change(Question):
         """Raise when a rule reads what only it affects."""
         ruled = [n for n, kind in self.kinds.items() if kind in ("rule", "policy")]
         for read in self.ordered(self.reads):
-            one = self.split.bits([_set_or_self(read, self.causes)])
+            one = self.split.bits([set_or_self(read, self.causes)])
             earlier = self.split.ancestors(one)
-            if all(earlier & self.split.bits([_set_value(node)]) for node in ruled):
+            if all(earlier & self.split.bits([set_value(node)]) for node in ruled):
                 raise SpecificationError(
                     f"a rule for {listed([node_name(n) for n in ruled])} cannot read "
                     f"{node_name(read)}, which it affects; let it read an earlier value."
@@ -215,22 +226,22 @@ class _Change(Question):
     @property
     def reached(self) -> bool:
         """Whether a set value acts on an outcome."""
-        set_values = self.split.bits(_set_value(node) for node in self.causes)
+        set_values = self.split.bits(set_value(node) for node in self.causes)
         return bool(self.split.descendants(set_values) & self.split.bits(self.outcomes))
 
     def needed(self) -> int:
         """Return, in the split graph, all whose law the answer sums over."""
         split = self.split
-        sources = split.bits(_set_value(node) for node in self.causes)
+        sources = split.bits(set_value(node) for node in self.causes)
         found = split.ancestors(split.bits(self.outcomes))
         while True:
             wanted = found
             for node in self.causes:
-                if found & split.bits([_set_value(node)]):
+                if found & split.bits([set_value(node)]):
                     if node in self.natural:
                         wanted |= split.bits([node])
                     if self.kinds[node] in ("rule", "policy"):
-                        wanted |= split.bits(_set_or_self(r, self.causes) for r in self.reads)
+                        wanted |= split.bits(set_or_self(r, self.causes) for r in self.reads)
             wanted = split.ancestors(wanted)
             if wanted == found:
                 return found & ~sources
@@ -248,7 +259,7 @@ class _Change(Question):
             renamed: dict[str, str] = {}
             for node in self.causes:
                 by_nature = node in nodes or node in read
-                if by_nature and _set_value(node) in read:
+                if by_nature and set_value(node) in read:
                     return (
                         f"Hidden causes tie {self.words.listed(nodes)} together, and within this "
                         f"group {self.words.name(node)} would have to be at its natural value and "
@@ -294,16 +305,17 @@ class _Change(Question):
         )
 
 
-def _set_value(node: Node) -> Node:
+def set_value(node: Node) -> Node:
     """Return the node that stands for the value that a variable's effects see."""
     return f"{node_name(node)}, as set"
 
 
-def _set_or_self(node: Node, causes: frozenset[Node]) -> Node:
-    return _set_value(node) if node in causes else node
+def set_or_self(node: Node, causes: frozenset[Node]) -> Node:
+    """Return the node that others see: of a cause, that of the value set."""
+    return set_value(node) if node in causes else node
 
 
-def _split(
+def split_graph(
     graph: CausalGraph,
     causes: frozenset[Node],
     carry: frozenset[Node],
@@ -318,10 +330,10 @@ def _split(
         # What is set without regard to a natural value has none for its own lag to see.
         by_nature = own_lag and cause not in carry and kinds.get(cause) not in ("do", "policy")
         changed = cause in causes and not by_nature
-        arrows.append((_set_value(cause) if changed else cause, effect))
+        arrows.append((set_value(cause) if changed else cause, effect))
     split = CausalGraph(
         arrows,
-        nodes=[*whole.nodes, *map(_set_value, sorted(causes, key=node_name))],
+        nodes=[*whole.nodes, *map(set_value, sorted(causes, key=node_name))],
         latent=whole.latent,
         deterministic=whole.deterministic,
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         EarlyWarning,
         Effect,
         GraphTest,
+        Influence,
         Mediation,
         Necessity,
         Pilot,
@@ -437,5 +438,28 @@ class Questions:
             detail=detail,
             seed=seed,
             draws=draws,
+        )
+        return result
+
+    def influence(
+        self,
+        on: str,
+        *,
+        horizon: int = 1,
+        detail: Literal["kinds", "indicators"] = "indicators",
+        seed: int = 0,
+        draws: int = 200,
+        replicates: int | None = None,
+    ) -> Influence:
+        """Say where an indicator's variation comes from; see `dotwin.effects.influence`."""
+        module = importlib.import_module("dotwin.effects.influence")
+        result: Influence = module.influence(
+            self,
+            on,
+            horizon=horizon,
+            detail=detail,
+            seed=seed,
+            draws=draws,
+            replicates=replicates,
         )
         return result

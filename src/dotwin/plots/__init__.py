@@ -12,6 +12,7 @@ from dotwin.plots.early_warning import plot_early_warning, plot_reliability
 from dotwin.plots.effects import plot_effect
 from dotwin.plots.futures import plot_contrast, plot_futures, plot_groups, plot_support
 from dotwin.plots.graph_test import plot_graph_test
+from dotwin.plots.influence import plot_influence
 from dotwin.plots.left_out import plot_left_out
 from dotwin.plots.pilots import plot_follow_up, plot_pilot, plot_pre_period, plot_stand_ins
 from dotwin.plots.posterior import plot_coefficients, plot_convergence, plot_priors
@@ -38,6 +39,7 @@ __all__ = [
     "plot_futures",
     "plot_graph_test",
     "plot_groups",
+    "plot_influence",
     "plot_left_out",
     "plot_mediation",
     "plot_necessity",

@@ -11,6 +11,7 @@ from dotwin.effects import (
     Counterfactual,
     Effect,
     FollowUp,
+    Influence,
     Mediation,
     Necessity,
     Pilot,
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["INTERVAL", "CausalAnswer", "checked", "couples_worlds", "effect_section"]
 
 #: What can be asked of a fit and stands in its report.
-CausalAnswer = Effect | Counterfactual | Mediation | Attribution | Necessity | Pilot | FollowUp
+CausalAnswer = (
+    Effect | Counterfactual | Mediation | Attribution | Necessity | Pilot | FollowUp | Influence
+)
 
+#: What an answer about variation is, whatever its licence.
+_VARIATION = "shares of variation, not effects"
 #: A hyphen that stands for a minus: not that of a date.
 _MINUS = re.compile(r"(?<![\w-])-(?=\d)")
 INTERVAL = "90 % equal-tailed posterior interval"
@@ -40,6 +45,7 @@ _KINDS = {
     Necessity: "whether it would have happened anyway",
     Pilot: "what a pilot did",
     FollowUp: "what came of a decision",
+    Influence: "where variation comes from",
 }
 
 
@@ -58,7 +64,7 @@ def checked(fit: Fit, effects: Sequence[CausalAnswer]) -> tuple[CausalAnswer, ..
             raise SpecificationError(
                 f"effects=, number {place} is of type {type(one).__name__}: a report takes what "
                 f"fit.effect, fit.counterfactual, fit.mediation, fit.attribute, fit.necessity, "
-                f"fit.pilot and futures.follow_up return."
+                f"fit.pilot, fit.influence and futures.follow_up return."
             )
         if all(fit is not other for other in _fits(one)):
             raise SpecificationError(
@@ -74,7 +80,7 @@ def effect_section(number: int, one: CausalAnswer) -> dict[str, Any]:
     ----------
     number : int
         Its place in the report, from 1.
-    one : Effect, Counterfactual, Mediation, Attribution, Necessity, Pilot or FollowUp
+    one : Effect, Counterfactual, Mediation, Attribution, Necessity, Pilot, FollowUp or Influence
 
     Returns
     -------
@@ -87,7 +93,7 @@ def effect_section(number: int, one: CausalAnswer) -> dict[str, Any]:
         "heading": capital(_KINDS[type(one)]),
         "sentence": _MINUS.sub("−", repr(one)),
         "estimand": "" if estimand is None else getattr(estimand, "words", str(estimand)),
-        "meaning": licence.meaning,
+        "meaning": _VARIATION if isinstance(one, Influence) else licence.meaning,
         "licence": {
             name: {"status": verdict.status, "sentence": verdict.sentence}
             for name, verdict in (
@@ -106,7 +112,8 @@ def couples_worlds(one: CausalAnswer) -> bool:
     """Whether an answer holds two worlds' values of one unit at once."""
     if isinstance(one, Mediation):
         return one.kind != "interventional"
-    return not isinstance(one, Effect | Pilot | FollowUp)
+    # Futures that are compared as they come hold no world that did not happen.
+    return not isinstance(one, Effect | Pilot | FollowUp | Influence)
 
 
 def _fits(one: CausalAnswer) -> tuple[Fit, ...]:

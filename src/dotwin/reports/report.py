@@ -39,7 +39,7 @@ def report(
         Simulated from this fit; forecasts and scenarios are reported when they are given.
     path : str or Path
         Ends in ``.html``; its folder is made when it is not there.
-    effects : sequence of Effect, Counterfactual, Mediation, Attribution or Necessity
+    effects : sequence of causal answers, such as an Effect, a Pilot or an Influence
         Other answers of this fit; each stands on the first page with its licence.
     question : str, optional
         What the report is to answer; the twin's purpose unless given.
