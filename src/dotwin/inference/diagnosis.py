@@ -35,7 +35,7 @@ DIVERGENT_SHARE = 0.001
 TRUSTED = ("converged", "certified")
 #: Effects of single groups are checked on this many, evenly spread, where there are more: of those
 #: that chains drew, and of weighted draws, whose weights they share.
-GROUPS_CHECKED, GROUPS_WEIGHTED = 300, 100
+GROUPS_CHECKED, GROUPS_WEIGHTED = 300, 30
 #: A dimension of fewer periods says little of a shock's spread.
 FEW_PERIODS = 8
 

@@ -14,7 +14,7 @@ each draw.
 
 The certificate: Pareto k below 0.7 (Vehtari et al. 2024, JMLR 25(72)), an effective size of the
 weights of at least 400, where copies of one earlier draw count as one, and integrals whose weights
-and drawn effects are, on some draws, those of all rows at nearly twice the nodes.
+and drawn effects are, on some draws, those of all rows at more nodes.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ WEIGHT_MAX = 0.02
 #: By how many of its sds a unit's effect may change with more nodes (root mean square over draws).
 EFFECT_MAX = 0.1
 #: Draws on which the integrals are checked, and those from which modes and curves are learned.
-CHECKED, LEARNED = 40, 200
+CHECKED, LEARNED = 30, 200
 #: Earlier draws that are weighted, evenly spread; all of them where these leave too few.
 WEIGHTED = 2000
 #: Numbers held at once: draws are taken in blocks below this many.
@@ -89,7 +89,8 @@ class Way:
     @property
     def check(self) -> Way:
         """What it is compared with."""
-        return Way(False, 2 * self.nodes - 1, self.steps)
+        more = 2 if self.curves else self.nodes + 1
+        return Way(False, self.nodes + more, self.steps)
 
 
 #: The first that is exact enough is taken.

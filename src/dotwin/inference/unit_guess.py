@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 
 #: Rounds in which the information of a unit's rows and their place are found.
 ROUNDS = 4
+#: Halvings of the range of a logarithm: to a ten-thousandth of the information.
+BISECTIONS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ def guess_of(units: UnitRows, effect: Floats, average: Floats, sd: Floats) -> Gu
 def _information(variance: Floats, prior: Floats) -> Floats:
     """Find the information with which precisions of prior and rows give an average variance."""
     low, high = np.full(variance.size, -30.0), np.full(variance.size, 60.0)
-    for _ in range(50):
+    for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
         is_low = (1.0 / (np.exp(middle) + prior)).mean(axis=0) > variance
         low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)

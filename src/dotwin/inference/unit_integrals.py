@@ -40,7 +40,7 @@ STEPS_NEW = 8
 #: Of a Newton step's finite differences, in sds of the integrand.
 DIFFERENCE = 0.2
 #: An integrand is drawn from between so many of its sds, at so many points.
-REACH, POINTS = 6.0, 49
+REACH, POINTS = 6.0, 41
 
 
 @dataclass(frozen=True, eq=False)
