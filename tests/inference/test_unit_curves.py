@@ -34,6 +34,9 @@ CURVED = [
     "gamma",
     "beta",
     "student_t",
+    "lognormal",
+    "normal, at least",
+    "negative_binomial, at least",
 ]
 
 
