@@ -180,12 +180,13 @@ def rows_of(content: dict[str, Any], update: dict[str, Any] | None) -> list[Row]
                 verdict(wall, 120, 20, more_is_better=False) if wall else "**missed**",
             )
         )
-    if update:
-        share = update["ratio"]
-        engines = " and ".join(f"`{one}`" for one in update["engines"])
+    for one in update["sizes"] if update else ():
+        share = one["ratio"]
+        engines = " and ".join(f"`{name}`" for name in one["engines"])
         rows.append(
             (
-                f"an update with one new period against the refit ({engines})",
+                f"an update with one new period against the refit ({engines}), {one['units']:,} "
+                f"providers",
                 f"{share:.1%}",
                 "≤ 10 %",
                 "≤ 2 %",

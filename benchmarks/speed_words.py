@@ -98,10 +98,10 @@ def reasons(content: dict[str, Any], rows: list[Row]) -> list[str]:
             continue
         why = "; ".join(f"{mechanism}: {text}" for mechanism, text in one["declined"].items())
         said.append(f"*`{name}`.* Not every mechanism is fitted without chains. {why}.")
-    if any("update" in one for one in missed):
+    if any("update" in row[0] for row in rows):
         said.append(
-            "*Update.* It is measured against a refit that needs no chains: where that is "
-            "cheap, re-weighting saves less of it."
+            "*Update.* Both are CPU-seconds from the later panel to a diagnosed fit of it, in a "
+            "process that has imported and compiled everything. The refit needs no chains."
         )
     absent = [
         f"{NAMES[who]} with {providers} providers, {state}"

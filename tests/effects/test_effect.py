@@ -273,7 +273,7 @@ def test_a_question_that_cannot_be_is_refused_in_its_own_words(fit: Fit) -> None
 def test_a_finding_and_its_estimand_read_as_sentences(fit: Fit) -> None:
     effect = fit.effect("staff", on="missed", contrast=(3, 4), horizon=3, periods=2)
     assert repr(effect.at(2)).startswith(
-        "Setting staff to 4 rather than 3, missed per visits is 0.0"
+        "With thin support in the panel, setting staff to 4 rather than 3, missed per visits is 0.0"
     )
     assert "lower in 2024-10 (90 % interval -0.0" in repr(effect.at(2))
     assert "in each period from 2024-09 to 2024-10, and went on by itself afterwards" in (

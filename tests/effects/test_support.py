@@ -62,6 +62,27 @@ def test_support_is_judged_for_those_whom_the_effect_is_about(fit: Fit) -> None:
     assert small.licence.supported.status == "no"
 
 
+def test_no_number_goes_without_the_word_that_it_is_extrapolated(fit: Fit) -> None:
+    effect = fit.effect("staff", on="falls", contrast=(2.7, 3.3))
+    beyond = "By extrapolation beyond what the panel shows"
+    assert repr(effect).startswith(f"{beyond}, setting staff to 3.3 rather than 2.7, mean falls")
+    assert effect.summary()["support"].tolist() == ["extrapolated"]
+    assert effect.plot().get_suptitle().startswith(beyond)
+    assert effect.by_support()["support"].tolist() == ["extrapolated", "supported"]
+
+
+def test_what_the_panel_shows_needs_no_word(fit: Fit) -> None:
+    effect = fit.effect("staff", on="falls", contrast=(2.7, 3.3), among="large == 1")
+    assert repr(effect).startswith("Setting staff to 3.3 rather than 2.7, mean falls")
+    assert effect.summary()["support"].tolist() == ["supported"]
+    assert effect.plot().get_suptitle().startswith("staff = 3.3")
+
+
+def test_an_indicators_name_stays_as_it_is_written(fit: Fit) -> None:
+    sentence = fit.effect("staff", on="falls", contrast=(2.7, 3.3)).licence.supported.sentence
+    assert sentence.startswith("On average staff moves by ")
+
+
 def test_where_everyone_is_extrapolated_there_is_no_second_result(fit: Fit) -> None:
     effect = fit.effect("staff", on="falls", contrast=(20, 30))
     assert effect.by_support()["units"].tolist() == ["all"]

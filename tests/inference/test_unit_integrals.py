@@ -9,7 +9,7 @@ from scipy import integrate, stats
 
 from dotwin.inference.changes import Changes
 from dotwin.inference.newcomers import newcomers_of, propose
-from dotwin.inference.reweighting import _guess, _Task
+from dotwin.inference.reweighting import _Task
 from dotwin.inference.unit_integrals import UnitDensity, UnitIntegrals, integrals, unit_rows
 from dotwin.mechanisms.design import Design, build_design
 from dotwin.mechanisms.parameters import draw_prior, parameters
@@ -48,13 +48,11 @@ def test_compiled_sums_are_the_families_up_to_a_constant(name: str) -> None:
     design = mechanism(table(3, outcome), **indicator)
     values = draw_prior(listed(design), 4, seed=1)
     density = density_of(design, values, *split(design))
-    effects = np.random.default_rng(2).normal(0.0, 0.3, (4, density.rows.group.size, 3))
+    effects = np.random.default_rng(2).normal(0.0, 0.3, (3, 4, density.rows.group.size))
     ours = density.old(effects)
     plain = density._sums(density.rows.old, density.old_eta, density.rows.old_unit, effects)
     size = 1.0 + np.abs(plain).max()
-    np.testing.assert_allclose(
-        ours - ours[..., :1], plain - plain[..., :1], rtol=1e-8, atol=1e-11 * size
-    )
+    np.testing.assert_allclose(ours - ours[:1], plain - plain[:1], rtol=1e-8, atol=1e-11 * size)
 
 
 def normal_design(**changes: Any) -> Design:
@@ -103,7 +101,7 @@ def test_effects_are_drawn_from_their_conditional() -> None:
     density = density_of(design, values, *split(design))
     found = integrated(density, values, nodes=5)
     copies = 20_000
-    noise = np.random.default_rng(4).uniform(size=(3, density.rows.group.size, copies))
+    noise = np.random.default_rng(4).uniform(size=(copies, 3, density.rows.group.size))
     drawn = found.draw(noise)
     for draw in range(3):
         centre = mean(design, values, draw)
@@ -114,7 +112,7 @@ def test_effects_are_drawn_from_their_conditional() -> None:
             middle = (design.y - centre)[rows].sum() / residual**2 / precision
             exact = stats.norm(middle, precision**-0.5)
             # The same uniform noise through the exact quantile: no Monte Carlo error is left.
-            gap = np.abs(exact.cdf(drawn[draw, unit]) - noise[draw, unit]).max()
+            gap = np.abs(exact.cdf(drawn[:, draw, unit]) - noise[:, draw, unit]).max()
             assert gap < 0.002
 
 
@@ -266,10 +264,11 @@ def test_modes_are_guessed_from_draws_also_where_the_spread_is_small() -> None:
     values["y.provider"] = middle + precision**-0.5 * rng.standard_normal(middle.shape)
 
     task = _Task(design, design, Changes(earlier, added, 0, 0), "y.provider", "provider")
-    guess = _guess(task, values)
+    task.learn(values, seed=1)
+    assert task.averages is not None
+    assert task.guess is not None
     units = task.units
-    eta = centres[:, earlier][:, np.argsort(design.unit[earlier], kind="stable")]
-    start, spread = guess.of(eta, values["y.sd_provider"])
+    start, spread = task.guess.of(task.averages.of(values), values["y.sd_provider"])
     away = (start - middle[:, units.group])[:, units.known] * precision[:, units.group][
         :, units.known
     ] ** 0.5

@@ -29,7 +29,9 @@ def test_one_period_is_a_line_per_group_with_its_date(effect: Effect) -> None:
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["u00", "u01", "u02"]
     np.testing.assert_allclose(axes.lines[0].get_xdata(), 3.0)
-    assert figure.get_suptitle() == "x = 2, less x = 0, in 2024-05"
+    assert figure.get_suptitle() == (
+        "By extrapolation beyond what the panel shows:\nx = 2, less x = 0, in 2024-05"
+    )
 
 
 def test_the_long_run_and_sums_are_drawn_too(effect: Effect) -> None:

@@ -15,6 +15,7 @@ from dotwin.effects.heterogeneity import heterogeneity_of
 from dotwin.effects.question import Question
 from dotwin.errors import SpecificationError
 from dotwin.worlds.aggregate import By
+from dotwin.worlds.licence import supported_verdict
 from dotwin.worlds.tables import number, over_draws
 
 if TYPE_CHECKING:
@@ -34,6 +35,19 @@ if TYPE_CHECKING:
 __all__ = ["Effect", "Measure", "supports"]
 
 Measure = Literal["difference", "ratio"]
+
+#: By the status of the verdict on support: how a sentence begins, and a word for a table.
+_CAUTIONS = {
+    "no": "By extrapolation beyond what the panel shows",
+    "thin": "With thin support in the panel",
+}
+_SUPPORT = {
+    "yes": "supported",
+    "thin": "thin support",
+    "no": "extrapolated",
+    "unknown": "not judged",
+    "assumed": "assumed",
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -266,9 +280,11 @@ class Effect:
         Returns
         -------
         DataFrame
-            Columns ``outcome``, those of ``by``, ``period`` in a panel, ``mean``, ``median``,
-            ``5%``, ``95%``, ``from`` and ``to`` (the outcome's mean in the two worlds), ``noise``
-            (the share of the variance that comes from simulating) and ``unit``.
+            Columns ``outcome``, those of ``by``, ``period`` in a panel, ``support`` ('supported',
+            'thin support' or 'extrapolated': what the panel shows of the values that the cause is
+            set to), ``mean``, ``median``, ``5%``, ``95%``, ``from`` and ``to`` (the outcome's mean
+            in the two worlds), ``noise`` (the share of the variance that comes from simulating) and
+            ``unit``.
         """
         if by is not None:
             names = (by,) if isinstance(by, str) else tuple(by)
@@ -295,6 +311,8 @@ class Effect:
         )
         table["noise"] = self.noise.ravel()
         table.insert(0, "outcome", self.question.outcome.text)
+        said = _SUPPORT[self.licence.supported.status]
+        table.insert(list(table.columns).index("mean"), "support", said)
         if groups.names:
             table.attrs["heterogeneity"] = self.heterogeneity
         return table
@@ -325,6 +343,8 @@ class Effect:
         parts = [("all", counted, self)]
         if (inside & counted).any():
             kept = self._again(replace(self.question, kept=inside))
+            judged = supported_verdict(supports(kept.question, self.futures))
+            kept = replace(kept, licence=replace(self.licence, supported=judged))
             parts.append(("without extrapolated", counted & inside, kept))
         tables = []
         for word, units, effect in parts:
@@ -333,6 +353,11 @@ class Effect:
             table.insert(0, "units", word)
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
+
+    @property
+    def caution(self) -> str:
+        """What must be said beside every number where the data support it badly; else nothing."""
+        return _CAUTIONS.get(self.licence.supported.status, "")
 
     @property
     def _unit(self) -> str:
@@ -351,8 +376,9 @@ class Effect:
             row = table.iloc[int(table["mean"].abs().argmax())]
             when = f" in {row['period']}, when it is largest"
         low, high = (c for c in table.columns if str(c).endswith("%"))
+        setting = f"{self.caution}, setting" if self.caution else "Setting"
         head = (
-            f"Setting {twin.label(question.cause)} to {second} rather than {first}{once}, "
+            f"{setting} {twin.label(question.cause)} to {second} rather than {first}{once}, "
             f"{question.outcome.words} is "
         )
         direction = "lower" if row["mean"] < 0 else "higher"

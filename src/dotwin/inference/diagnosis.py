@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dotwin.graph.twin_graph import TwinGraph
+from dotwin.inference.effective import effective_sizes
 from dotwin.inference.loadings import sentences
 from dotwin.inference.traits import unit_traits, within_between
 from dotwin.mechanisms.factors import factors_of
@@ -32,8 +33,9 @@ EBFMI_MIN = 0.3
 DIVERGENT_SHARE = 0.001
 #: Verdicts on components whose numbers can be relied on.
 TRUSTED = ("converged", "certified")
-#: Effects of single groups are checked on this many, evenly spread, where there are more.
-GROUPS_CHECKED = 300
+#: Effects of single groups are checked on this many, evenly spread, where there are more: of those
+#: that chains drew, and of weighted draws, whose weights they share.
+GROUPS_CHECKED, GROUPS_WEIGHTED = 300, 30
 #: A dimension of fewer periods says little of a shock's spread.
 FEW_PERIODS = 8
 
@@ -148,6 +150,7 @@ def _checked(fit: Fit, members: tuple[str, ...]) -> pd.DataFrame:
 
     posterior = fit.tree["posterior"].to_dataset()
     certificate = fit.certificates.get(" + ".join(members))
+    most = GROUPS_CHECKED if certificate is None else GROUPS_WEIGHTED
     rows: list[dict[str, Any]] = []
     shared = factors_of(fit.designs[indicator] for indicator in members)
     for indicator in members:
@@ -160,23 +163,20 @@ def _checked(fit: Fit, members: tuple[str, ...]) -> pd.DataFrame:
             flat = values.reshape(*values.shape[:2], -1)
             names = [", ".join(map(str, index)) for index in product(*one.coords)]
             picked = np.arange(flat.shape[2])
-            if one.kind in ("effects", "walk", "factor") and picked.size > GROUPS_CHECKED:
-                picked = np.linspace(0, picked.size - 1, GROUPS_CHECKED).astype(int)
+            if one.kind in ("effects", "walk", "factor") and picked.size > most:
+                picked = np.linspace(0, picked.size - 1, most).astype(int)
             some = flat[:, :, picked]
             # A walk starts at exactly 0, and a count may have one likely value: no spread to check.
             moving = some.std(axis=(0, 1)) > 0
             some, picked = some[:, :, moving], picked[moving]
             if some.shape[2] == 0:
                 continue
-            bulk = np.atleast_1d(array_stats.ess(some, chain_axis=0, draw_axis=1, method="bulk"))
+            bulk, tail = effective_sizes(some)
             if certificate is None:
                 rhat = np.atleast_1d(array_stats.rhat(some, chain_axis=0, draw_axis=1))
             else:
                 rhat = np.full(picked.size, np.nan)
                 bulk = np.minimum(bulk, certificate.importance_ess)
-            tail = np.atleast_1d(
-                array_stats.ess(some, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95))
-            )
             for i, position in enumerate(picked):
                 name = names[position]
                 rows.append(

@@ -7,9 +7,14 @@ are drawn given g, near their conditional, and what is left of it goes into the 
 (`dotwin.inference.newcomers`). Pareto-smoothed weights resample the draws, and each unit with new
 rows gets an effect drawn anew given all its rows.
 
+What old rows say of a unit is read from a curve that is tabulated once
+(`dotwin.inference.unit_curves`), so that the work grows with the new rows. Where curves are not
+exact enough, and where a mechanism has more than one linear predictor, old rows are added up for
+each draw.
+
 The certificate: Pareto k below 0.7 (Vehtari et al. 2024, JMLR 25(72)), an effective size of the
-weights of at least 400, where copies of one earlier draw count as one, and quadrature whose weights
-and drawn effects twice the nodes do not change.
+weights of at least 400, where copies of one earlier draw count as one, and integrals whose weights
+and drawn effects are, on some draws, those of all rows at more nodes.
 """
 
 from __future__ import annotations
@@ -22,6 +27,15 @@ from numpy.typing import NDArray
 
 from dotwin.inference.changes import Changes, rows_of
 from dotwin.inference.newcomers import extended, newcomers_of, propose
+from dotwin.inference.unit_curves import (
+    Averages,
+    CurveDensity,
+    UnitCurves,
+    averages_of,
+    curves_of,
+    information_of,
+)
+from dotwin.inference.unit_guess import Guess, guess_of
 from dotwin.inference.unit_integrals import (
     UnitDensity,
     UnitIntegrals,
@@ -46,18 +60,47 @@ ESS_MIN = 400
 WEIGHT_MAX = 0.02
 #: By how many of its sds a unit's effect may change with more nodes (root mean square over draws).
 EFFECT_MAX = 0.1
-#: Draws on which the quadrature is checked, and on which the units' modes are guessed.
-CHECKED, GUESSED = 100, 200
-#: Nodes and Newton steps to begin with, and what follows where they do not suffice.
-TRIES = ((5, 0), (7, 1), (15, 2))
+#: Draws on which the integrals are checked, and those from which modes and curves are learned.
+CHECKED, LEARNED = 30, 200
 #: Earlier draws that are weighted, evenly spread; all of them where these leave too few.
 WEIGHTED = 2000
-#: Rounds in which the information of a unit's rows and their place are found.
-ROUNDS = 4
 #: Numbers held at once: draws are taken in blocks below this many.
 BLOCK = 4_000_000
 #: Effects drawn for each draw, of which copies of it by resampling take different ones.
 COPIES = 2
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of taking the integrals over the effects of units.
+
+    Parameters
+    ----------
+    curves : bool
+        Whether old rows are read from curves rather than added up.
+    nodes, steps : int
+        Of the quadrature, and Newton steps to its centre.
+    """
+
+    curves: bool
+    nodes: int
+    steps: int
+
+    @property
+    def check(self) -> Way:
+        """What it is compared with."""
+        more = 2 if self.curves else self.nodes + 1
+        return Way(False, self.nodes + more, self.steps)
+
+
+#: The first that is exact enough is taken.
+WAYS = (
+    Way(True, 5, 0),
+    Way(True, 7, 1),
+    Way(False, 5, 0),
+    Way(False, 7, 1),
+    Way(False, 15, 2),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,18 +207,18 @@ def _weighted(
     count = next(iter(particles.values())).shape[0]
     inner = f"{new.child}.{unit}" if unit in new.main.predictor.levels else ""
     task = _Task(old, new, changes, inner, unit)
-    tried, error = _enough_nodes(task, particles, seed)
+    way, error = _enough(task, particles, seed)
     if not error < 1.0:
         return Reweighted(draws=count, quadrature=error)
     logs = np.zeros(count)
-    effects = np.zeros((count, task.touched, COPIES))
+    effects = np.zeros((COPIES, count, task.touched))
     for block in task.blocks(count):
         held = {name: array[block] for name, array in particles.items()}
-        ratio, inside = task.weigh(held, rng, *tried)
+        ratio, inside = task.weigh(held, rng, way)
         logs[block] = ratio
         if inside is not None:
             logs[block] += inside.gain()
-            effects[block] = inside.draw(rng.uniform(size=(ratio.size, task.touched, COPIES)))
+            effects[:, block] = inside.draw(rng.uniform(size=(COPIES, ratio.size, task.touched)))
         for name, array in held.items():
             particles[name][block] = array
     weights, khat = smoothed(logs)
@@ -187,7 +230,7 @@ def _weighted(
     posterior = {name: array[at] for name, array in particles.items()}
     if inner:
         whole = posterior[inner]
-        whole[:, task.units.group] = effects[at, :, copy % COPIES]
+        whole[:, task.units.group] = effects[copy % COPIES, at]
         _fill_unseen(whole, old, new, task, posterior[task.sd], rng)
     return Reweighted(posterior, khat, ess, count, error)
 
@@ -213,7 +256,9 @@ class _Task:
         )
         self.rows = self.units.new
         self.newcomers = newcomers_of(old, new, self.rows, inner)
-        self.guess: _Guess | None = None
+        self.averages: Averages | None = None
+        self.guess: Guess | None = None
+        self.curves: UnitCurves | None = None
 
     @property
     def touched(self) -> int:
@@ -223,127 +268,89 @@ class _Task:
     def blocks(self, count: int) -> list[slice]:
         """Cut draws into blocks that fit into memory."""
         effects = sum(one.size for one in self.newcomers)
-        held = self.units.old.rows + self.rows.rows + 100 * self.touched + effects**2
+        held = self.units.old.rows if self.curves is None else 0
+        held += self.rows.rows + 100 * self.touched + effects**2
         size = max(1, BLOCK // max(held, 1))
         return [slice(at, min(at + size, count)) for at in range(0, count, size)]
 
+    def learn(self, particles: Mapping[str, Floats], seed: int) -> None:
+        """Learn from some draws where effects lie, and tabulate what rows say of them."""
+        picked = _spread_over(next(iter(particles.values())).shape[0], LEARNED)
+        some = {name: array[picked] for name, array in particles.items()}
+        effect, sd = some[self.inner][:, self.units.group], some[self.sd]
+        some[self.inner] = np.zeros_like(some[self.inner])
+        weights = information_of(self.units, some, effect.mean(axis=0))
+        self.averages = averages_of(self.units, weights, some, self.inner)
+        self.guess = guess_of(self.units, effect, self.averages.of(some), sd)
+        self.propose(some, np.random.default_rng(seed))
+        self.curves = curves_of(self.units, self.averages, some, effect, particles)
+
+    def propose(
+        self, values: dict[str, Floats], rng: np.random.Generator
+    ) -> tuple[Floats, Floats, Floats]:
+        """Draw new effects in place; return their log ratio and the guess for each unit.
+
+        The effects of the units, which are given as 0, are left so.
+        """
+        if self.guess is None or self.averages is None:
+            raise RuntimeError("the modes are guessed before draws are weighed")
+        inner = values[self.inner]
+        start, spread = self.guess.of(self.averages.of(values), values[self.sd])
+        inner[:, self.units.group] = start
+        ratio = propose(self.newcomers, self.rows, values, spread[:, self.units.new_unit], rng)
+        inner[:, self.units.group] = 0.0
+        return ratio, start, spread
+
     def weigh(
-        self, values: dict[str, Floats], rng: np.random.Generator, nodes: int, steps: int
+        self, values: dict[str, Floats], rng: np.random.Generator, way: Way
     ) -> tuple[Floats, UnitIntegrals | None]:
         """Draw new effects in place; return their log ratio and the integrands of the units."""
-        draws = next(iter(values.values())).shape[0]
         if not self.rows.rows:
             return propose(self.newcomers, self.rows, values, None, rng), None
         if not self.inner:
             ratio = propose(self.newcomers, self.rows, values, None, rng)
             return ratio + log_likelihood(self.rows, values).sum(axis=1), None
-        if self.guess is None:
-            raise RuntimeError("the modes are guessed before draws are weighed")
-        own = values[self.inner].copy()
-        sd = values[self.sd]
+        own = values[self.inner]
         values[self.inner] = np.zeros_like(own)
-        density = UnitDensity(self.units, values)
-        start, spread = self.guess.of(density.old_eta, sd)
-        values[self.inner][:, self.units.group] = start
-        ratio = propose(self.newcomers, self.rows, values, spread[:, self.units.new_unit], rng)
-        values[self.inner][:, self.units.group] = 0.0
-        inside = integrals(density, start, spread, sd, nodes, steps)
+        ratio, start, spread = self.propose(values, rng)
+        density: UnitDensity | CurveDensity = (
+            CurveDensity(self.curves, values)
+            if way.curves and self.curves is not None
+            else UnitDensity(self.units, values)
+        )
+        inside = integrals(density, start, spread, values[self.sd], way.nodes, way.steps)
         values[self.inner] = own
-        return ratio + np.zeros(draws), inside
+        return ratio, inside
 
 
-@dataclass(frozen=True, eq=False)
-class _Guess:
-    """The modes of units with old rows, as if these rows were normal.
-
-    Parameters
-    ----------
-    units : UnitRows
-    place, shared, information : array, dims (unit,)
-        Where a unit's old rows alone put its effect when what they share besides is at its mean;
-        that mean; and their information.
-    """
-
-    units: UnitRows
-    place: Floats
-    shared: Floats
-    information: Floats
-
-    def of(self, eta: Floats, sd: Floats) -> tuple[Floats, Floats]:
-        """Guess modes and spreads, dims (draw, unit)."""
-        known = self.units.known
-        prior = 1.0 / sd[:, None] ** 2
-        information = np.where(known, self.information, 0.0)
-        place = self.place - (_by_unit(self.units, eta) - self.shared)
-        start = place * information / (information + prior)
-        return start, 1.0 / np.sqrt(information + prior)
-
-
-def _by_unit(units: UnitRows, eta: Floats) -> Floats:
-    """Average a linear predictor over each unit's old rows, dims (draw, unit)."""
-    result = np.zeros((eta.shape[0], units.group.size))
-    if units.old_unit.size:
-        starts = np.flatnonzero(np.diff(units.old_unit, prepend=-1))
-        size = np.diff(np.append(starts, units.old_unit.size))
-        result[:, units.old_unit[starts]] = np.add.reduceat(eta, starts, axis=1) / size
-    return result
-
-
-def _guess(task: _Task, particles: Mapping[str, Floats]) -> _Guess:
-    """Learn the guess from draws: an effect is normal around the shrunken place of its rows."""
-    count = next(iter(particles.values())).shape[0]
-    picked = _spread_over(count, GUESSED)
-    values = {name: array[picked] for name, array in particles.items()}
-    effect = values[task.inner][:, task.units.group]
-    prior = 1.0 / values[task.sd][:, None] ** 2
-    values[task.inner] = np.zeros_like(values[task.inner])
-    shared = _by_unit(task.units, UnitDensity(task.units, values).old_eta)
-    away = shared - shared.mean(axis=0)
-    information = 1.0 / np.maximum(effect.var(axis=0), 1e-12)
-    for _ in range(ROUNDS):
-        shrunk = information / (information + prior)
-        place = (shrunk * (effect + shrunk * away)).sum(axis=0) / (shrunk**2).sum(axis=0)
-        scatter = (effect - shrunk * (place - away)).var(axis=0)
-        information = _information(scatter, prior)
-    return _Guess(task.units, place, shared.mean(axis=0), information)
-
-
-def _information(variance: Floats, prior: Floats) -> Floats:
-    """Find the information with which precisions of prior and rows give an average variance."""
-    low, high = np.full(variance.size, -30.0), np.full(variance.size, 60.0)
-    for _ in range(50):
-        middle = 0.5 * (low + high)
-        is_low = (1.0 / (np.exp(middle) + prior)).mean(axis=0) > variance
-        low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
-    return np.asarray(np.exp(middle))
-
-
-def _enough_nodes(
-    task: _Task, particles: Mapping[str, Floats], seed: int
-) -> tuple[tuple[int, int], float]:
-    """Find how many nodes and Newton steps the integrals need, and what error is left."""
+def _enough(task: _Task, particles: Mapping[str, Floats], seed: int) -> tuple[Way, float]:
+    """Find the first way that is exact enough, and what error it leaves."""
     if not task.inner or not task.rows.rows:
-        return TRIES[0], 0.0
-    task.guess = _guess(task, particles)
+        return WAYS[0], 0.0
+    task.learn(particles, seed)
     picked = _spread_over(next(iter(particles.values())).shape[0], CHECKED)
-    noise = np.random.default_rng(seed).uniform(size=(picked.size, task.touched, 1))
+    noise = np.random.default_rng(seed).uniform(size=(1, picked.size, task.touched))
     error = np.inf
-    for nodes, steps in TRIES:
+    for way in WAYS:
+        if way.curves and task.curves is None:
+            continue
         gains, drawn, scale = [], [], np.ones(1)
-        for count in (nodes, 2 * nodes + 1):
+        for one in (way, way.check):
             some = {name: array[picked] for name, array in particles.items()}
-            # The same new effects for each number of nodes.
-            _, inside = task.weigh(some, np.random.default_rng(seed), count, steps)
+            # The same new effects either way.
+            _, inside = task.weigh(some, np.random.default_rng(seed), one)
             assert inside is not None
             gains.append(inside.gain())
-            drawn.append(inside.draw(noise)[..., 0])
+            drawn.append(inside.draw(noise)[0])
             scale = inside.scale
         apart = (drawn[1] - drawn[0]) / scale
         worst = float(np.sqrt((apart**2).mean(axis=0)).max(initial=0.0))
         error = max(float(np.std(gains[1] - gains[0])) / WEIGHT_MAX, worst / EFFECT_MAX)
         if error < 1.0:
-            return (nodes, steps), error
-    return TRIES[-1], error if np.isfinite(error) else np.inf
+            if not way.curves:
+                task.curves = None
+            return way, error
+    return WAYS[-1], error if np.isfinite(error) else np.inf
 
 
 def _spread_over(count: int, most: int) -> Indices:

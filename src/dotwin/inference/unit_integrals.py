@@ -27,8 +27,9 @@ from dotwin.mechanisms.response import row_extra, row_predictor
 
 if TYPE_CHECKING:
     from dotwin.inference.nuts.parts import ResponseParts
+    from dotwin.inference.unit_curves import CurveDensity
 
-__all__ = ["UnitDensity", "UnitIntegrals", "UnitRows", "integrals", "unit_rows"]
+__all__ = ["UnitDensity", "UnitIntegrals", "UnitRows", "compiled", "integrals", "unit_rows"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -39,7 +40,7 @@ STEPS_NEW = 8
 #: Of a Newton step's finite differences, in sds of the integrand.
 DIFFERENCE = 0.2
 #: An integrand is drawn from between so many of its sds, at so many points.
-REACH, POINTS = 6.0, 65
+REACH, POINTS = 6.0, 41
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ class UnitIntegrals:
     centre, scale : array, dims (draw, unit)
         Mode of the integrand of old and new rows, and its spread there.
     nodes, weights : array, dims (node,)
-    old, new : array, dims (draw, unit, node)
+    old, new : array, dims (node, draw, unit)
         Log densities of a unit's old rows, and of its new ones, at the nodes.
     sd : array, dims (draw,)
         Spread of the effects.
@@ -143,16 +144,22 @@ class UnitIntegrals:
     sd: Floats
     known: NDArray[np.bool_]
 
+    @cached_property
+    def _ratio(self) -> Floats:
+        """The log density of the effects over that of the nodes' normal, up to a constant."""
+        prior = -0.5 * (self._effects / self.sd[:, None]) ** 2
+        return np.asarray(prior + 0.5 * self.nodes[:, None, None] ** 2)
+
     @property
     def _effects(self) -> Floats:
-        return self.centre[..., None] + self.scale[..., None] * self.nodes
+        return self.centre + self.scale * self.nodes[:, None, None]
 
     def _integral(self, log_density: Floats) -> Floats:
         """Return the log integral of a density times that of the effects, dims (draw, unit)."""
-        inside = log_density - 0.5 * (self._effects / self.sd[:, None, None]) ** 2
-        terms = inside + 0.5 * self.nodes**2 + np.log(self.weights)
-        top = terms.max(axis=2)
-        total = top + np.log(np.exp(terms - top[..., None]).sum(axis=2))
+        terms = log_density + self._ratio + np.log(self.weights)[:, None, None]
+        top = terms.max(axis=0)
+        terms -= top
+        total = top + np.log(np.exp(terms, out=terms).sum(axis=0))
         return np.asarray(total + np.log(self.scale) - np.log(self.sd)[:, None] - _HALF_LOG_TWO_PI)
 
     def gain(self) -> Floats:
@@ -166,31 +173,36 @@ class UnitIntegrals:
 
         Parameters
         ----------
-        noise : array in (0, 1), dims (draw, unit, copy)
+        noise : array in (0, 1), dims (copy, draw, unit)
 
         Returns
         -------
-        array, dims (draw, unit, copy)
+        array, dims (copy, draw, unit)
         """
-        inside = self.old + self.new - 0.5 * (self._effects / self.sd[:, None, None]) ** 2
-        ratio = inside + 0.5 * self.nodes**2
         points = np.linspace(-REACH, REACH, POINTS)
         result = np.empty(noise.shape)
-        _compiled("draw")(ratio, _through(self.nodes, points), points, noise, result)
-        return np.asarray(self.centre[..., None] + self.scale[..., None] * result)
+        ratio = self.old + self.new + self._ratio
+        compiled("draw")(ratio, _through(self.nodes, points), points, noise, result)
+        result *= self.scale
+        result += self.centre
+        return result
 
 
 @cache
-def _compiled(what: str) -> Callable[..., None]:
+def compiled(what: str) -> Callable[..., None]:
     """Return a kernel, compiled once per machine; numba is slow to import."""
-    from dotwin.inference import nuts, unit_kernels
+    from dotwin.inference import curve_kernels, nuts, unit_kernels
 
-    digest = hashlib.sha256(Path(unit_kernels.__file__).read_bytes())
-    for source in sorted(Path(nuts.__file__).parent.glob("*.py")):
+    own = [Path(str(module.__file__)) for module in (curve_kernels, unit_kernels)]
+    digest = hashlib.sha256()
+    for source in [*own, *sorted(Path(nuts.__file__).parent.glob("*.py"))]:
         digest.update(source.read_bytes())
-    version = int.from_bytes(digest.digest()[:4])
-    build = unit_kernels.build_draw if what == "draw" else unit_kernels.build_sums
-    kernel: Callable[..., None] = build(version)
+    build = {
+        "curves": curve_kernels.build_curves,
+        "draw": unit_kernels.build_draw,
+        "sums": unit_kernels.build_sums,
+    }[what]
+    kernel: Callable[..., None] = build(int.from_bytes(digest.digest()[:4]))
     return kernel
 
 
@@ -240,23 +252,20 @@ class UnitDensity:
         return row_predictor(self.rows.new.equation.main, self.rows.new, self.parameters)
 
     def _sums(self, design: Design, eta: Floats, index: Indices, effects: Floats) -> Floats:
-        """Sum log densities by unit at effects of dims (draw, unit, node)."""
-        units = self.rows.group.size
+        """Sum log densities by unit at effects of dims (node, draw, unit)."""
         if not design.rows:
             return np.zeros(effects.shape)
         extra = row_extra(design, self.parameters)
         starts = np.flatnonzero(np.diff(index, prepend=-1))
         there = index[starts]
-        result = np.zeros((eta.shape[0], units, effects.shape[2]))
-        for k in range(effects.shape[2]):
-            logs = design.equation.family.logp(
-                design.y, eta + effects[:, index, k], extra, design.trials
-            )
-            result[:, there, k] = np.add.reduceat(logs, starts, axis=1)
+        result = np.zeros(effects.shape)
+        for at, into in zip(effects, result, strict=True):
+            logs = design.equation.family.logp(design.y, eta + at[:, index], extra, design.trials)
+            into[:, there] = np.add.reduceat(logs, starts, axis=1)
         return result
 
     def old(self, effects: Floats) -> Floats:
-        """Return log densities of the earlier rows at effects of dims (draw, unit, node).
+        """Return log densities of the earlier rows at effects of dims (node, draw, unit).
 
         They hold up to a constant for each draw and unit.
         """
@@ -264,11 +273,11 @@ class UnitDensity:
             return self.whole(effects)
         kept, starts, part = self.rows.arrays
         eq = self.rows.old.equation
-        draws = effects.shape[0]
+        draws = effects.shape[1]
         own = [self.parameters[f"{eq.child}.{one.name}"] for one in eq.family.dispersion]
         cutpoints = self.parameters.get(f"{eq.child}.cutpoints", np.zeros((draws, 0)))
         result = np.empty(effects.shape)
-        _compiled("sums")(
+        compiled("sums")(
             part.family,
             np.ascontiguousarray(self.old_eta[:, kept]),
             starts,
@@ -288,18 +297,30 @@ class UnitDensity:
         return self._sums(self.rows.old, self.old_eta, self.rows.old_unit, effects)
 
     def new(self, effects: Floats) -> Floats:
-        """Return log densities of the new rows at effects of dims (draw, unit, node)."""
+        """Return log densities of the new rows at effects of dims (node, draw, unit)."""
         return self._sums(self.rows.new, self._new_eta, self.rows.new_unit, effects)
+
+    def fresh(self, effects: Floats) -> Floats:
+        """Return what `new` does for units without earlier rows, and 0 for all others."""
+        which = np.flatnonzero(~self.rows.known[self.rows.new_unit])
+        rows = rows_of(self.rows.new, which)
+        eta = row_predictor(rows.equation.main, rows, self.parameters)
+        return self._sums(rows, eta, self.rows.new_unit[which], effects)
 
 
 def integrals(
-    density: UnitDensity, start: Floats, spread: Floats, sd: Floats, count: int, steps: int
+    density: UnitDensity | CurveDensity,
+    start: Floats,
+    spread: Floats,
+    sd: Floats,
+    count: int,
+    steps: int,
 ) -> UnitIntegrals:
     """Evaluate each unit's integrand at nodes around its mode.
 
     Parameters
     ----------
-    density : UnitDensity
+    density : UnitDensity or CurveDensity
     start, spread : array, dims (draw, unit)
         A guess of the mode and of the spread around it.
     sd : array, dims (draw,)
@@ -313,7 +334,7 @@ def integrals(
     at, scale = start, np.broadcast_to(spread, start.shape)
     if not known.all():
         # They have new rows only, and start from nothing.
-        far, wide = _climb(density.new, at, scale, sd, STEPS_NEW)
+        far, wide = _climb(density.fresh, at, scale, sd, STEPS_NEW)
         at, scale = np.where(known, at, far), np.where(known, scale, wide)
 
     def both(effects: Floats) -> Floats:
@@ -321,7 +342,7 @@ def integrals(
 
     at, scale = _climb(both, at, scale, sd, steps)
     nodes, weights = np.polynomial.hermite_e.hermegauss(count)
-    effects = at[..., None] + scale[..., None] * nodes
+    effects = at + scale * nodes[:, None, None]
     return UnitIntegrals(
         at, scale, nodes, weights, density.old(effects), density.new(effects), sd, known
     )
@@ -334,9 +355,8 @@ def _climb(
     prior = 1.0 / sd[:, None] ** 2
     for _ in range(steps):
         step = DIFFERENCE * scale
-        effects = at[..., None] + step[..., None] * np.array([-1.0, 0.0, 1.0])
-        values = density(effects) - 0.5 * effects**2 * prior[..., None]
-        below, here, above = (values[..., k] for k in range(3))
+        effects = at + step * np.array([-1.0, 0.0, 1.0])[:, None, None]
+        below, here, above = density(effects) - 0.5 * effects**2 * prior
         slope = (above - below) / (2.0 * step)
         # Heavy tails bend the wrong way far out; the prior's own bend is the least there is.
         bend = np.maximum((2.0 * here - above - below) / step**2, 0.5 * prior)

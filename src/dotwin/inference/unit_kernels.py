@@ -20,6 +20,11 @@ from dotwin.inference.nuts.special import exp
 
 __all__ = ["build_draw", "build_sums"]
 
+#: Units whose effects are drawn side by side.
+BESIDE = 64
+#: Of fused multiply-adds; nothing is reordered.
+FLAGS = {"contract", "nsz"}
+
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
@@ -91,7 +96,7 @@ def build_sums(version: int) -> Any:
         effects: Floats,
         result: Floats,
     ) -> None:
-        """Fill in log densities by unit, dims (draw, unit, node), at effects of these dims."""
+        """Fill in log densities by unit, dims (node, draw, unit), at effects of these dims."""
         units = starts.size - 1
         widest = 0
         for u in range(units):
@@ -101,10 +106,10 @@ def build_sums(version: int) -> Any:
         for s in range(eta.shape[0]):
             for u in range(units):
                 a, b = starts[u], starts[u + 1]
-                for k in range(effects.shape[2]):
+                for k in range(effects.shape[0]):
                     for i in range(b - a):
-                        shifted[i] = eta[s, a + i] + effects[s, u, k]
-                    result[s, u, k] = _density(
+                        shifted[i] = eta[s, a + i] + effects[k, s, u]
+                    result[k, s, u] = _density(
                         family,
                         shifted[: b - a],
                         y[a:b],
@@ -129,40 +134,56 @@ def build_draw(version: int) -> Any:
         As for `build_sums`.
     """
 
-    @njit(cache=True, nogil=True, error_model="numpy")
+    @njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
     def draw(ratio: Floats, through: Floats, points: Floats, noise: Floats, result: Floats) -> None:
-        """Fill in draws in sds from the centre, dims (draw, unit, copy).
+        """Fill in draws in sds from the centre, dims (copy, draw, unit).
 
-        ``ratio`` is the log density over a standard normal's, dims (draw, unit, node); its
-        polynomial is ``through @ ratio`` at ``points``.
+        ``ratio`` is the log density over a standard normal's, dims (node, draw, unit); its
+        polynomial is ``through @ ratio`` at ``points``, between which the density is a line.
         """
-        count = points.size
-        logs, total = np.empty(count), np.zeros(count + 0 * version)
-        for s in range(ratio.shape[0]):
-            for u in range(ratio.shape[1]):
-                top = -math.inf
+        count, nodes = through.shape
+        step = points[1] - points[0]
+        density, upto = np.empty((count, BESIDE)), np.zeros((count, BESIDE))
+        top, wanted, steps = np.empty(BESIDE + 0 * version), np.empty(BESIDE), np.empty(BESIDE)
+        units = ratio.shape[2]
+        for s in range(ratio.shape[1]):
+            for first in range(0, units, BESIDE):
+                width = min(BESIDE, units - first)
+                top[:] = -math.inf
                 for j in range(count):
-                    value = -0.5 * points[j] * points[j]
-                    for k in range(through.shape[1]):
-                        value += through[j, k] * ratio[s, u, k]
-                    logs[j] = value
-                    top = max(top, value)
-                before = exp(logs[0] - top)
-                for j in range(1, count):
-                    here = exp(logs[j] - top)
-                    total[j] = total[j - 1] + 0.5 * (before + here)
-                    before = here
-                for c in range(noise.shape[2]):
-                    wanted = noise[s, u, c] * total[count - 1]
-                    low, high = 0, count - 1
-                    while high - low > 1:
-                        middle = (low + high) // 2
-                        if total[middle] < wanted:
-                            low = middle
-                        else:
-                            high = middle
-                    mass = total[high] - total[low]
-                    share = (wanted - total[low]) / mass if mass > 0.0 else 0.5
-                    result[s, u, c] = points[low] + share * (points[high] - points[low])
+                    here, normal = density[j], -0.5 * points[j] * points[j]
+                    for u in range(width):
+                        here[u] = normal
+                    for k in range(nodes):
+                        weight, at = through[j, k], ratio[k, s, first : first + width]
+                        for u in range(width):
+                            here[u] += weight * at[u]
+                    for u in range(width):
+                        top[u] = max(top[u], here[u])
+                for j in range(count):
+                    here = density[j]
+                    for u in range(width):
+                        here[u] = exp(here[u] - top[u])
+                    if j:
+                        before, total, sofar = density[j - 1], upto[j], upto[j - 1]
+                        for u in range(width):
+                            total[u] = sofar[u] + 0.5 * (before[u] + here[u])
+                for c in range(noise.shape[0]):
+                    for u in range(width):
+                        wanted[u] = noise[c, s, first + u] * upto[count - 1, u]
+                        steps[u] = 0.0
+                    # Counting has no branches to guess wrong, as a search would have.
+                    for j in range(1, count - 1):
+                        total = upto[j]
+                        for u in range(width):
+                            steps[u] += 1.0 if total[u] < wanted[u] else 0.0
+                    for u in range(width):
+                        below = int(steps[u])
+                        # Within a step the density is a line: solve its quadratic for the share.
+                        low, high = density[below, u], density[below + 1, u]
+                        need = max(wanted[u] - upto[below, u], 0.0)
+                        root = math.sqrt(max(low * low + 2.0 * (high - low) * need, 0.0))
+                        share = 2.0 * need / max(low + root, 1e-300)
+                        result[c, s, first + u] = points[below] + step * min(share, 1.0)
 
     return draw

@@ -34,6 +34,9 @@ def plot_effect(effect: Effect) -> Figure:
     wide, narrow = effect.summary(), effect.summary(interval=0.5)
     factor, unit = scale(effect)
     title = f"{effect.question.names[1]}, less {effect.question.names[0]}"
+    if effect.caution:
+        # Above the numbers, so that nobody sees them without it.
+        title = f"{effect.caution}:\n{title}"
     label = f"{effect.question.outcome.words}\n({unit})" if unit else effect.question.outcome.words
     if "period" not in wide:
         return finish(

@@ -102,11 +102,11 @@ class Support:
                 else "though no unit was ever seen to change"
             )
             parts.append(
-                f"{row['indicator']} moves by {number(row['change'])} on average, {size}; "
+                f"{row['indicator']} moves by {number(row['change'])}, {size}; "
                 f"{row['outside']:.0%} of these values lie outside what the panel shows"
             )
-        text = "; ".join(parts)
-        return f"{text[:1].upper()}{text[1:]}."
+        # An indicator's name stays as it is written, so it does not begin the sentence.
+        return f"On average {'; '.join(parts)}."
 
     def __repr__(self) -> str:
         return f"Support of '{self.scenario}': {self.verdict}. {self.sentence}"
