@@ -138,16 +138,21 @@ class Store(ABC):
 
 
 def _allocated(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return new memory, asked for at once where the system offers it.
+    """Return new memory in large pages where the system has them, else asked for at once.
 
-    Asked for page by page as it is first written, it can take longer than the simulation.
+    Asked for by small pages as each is first written, it can take longer than the simulation.
     """
     size = 8 * int(np.prod(shape))
-    populate = getattr(mmap, "MAP_POPULATE", None)
+    populate, large_pages = (getattr(mmap, n, None) for n in ("MAP_POPULATE", "MADV_HUGEPAGE"))
     if populate is None or size < _LARGE:
         return np.empty(shape)
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | populate
-    return np.frombuffer(mmap.mmap(-1, size, flags=flags)).reshape(shape)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    try:
+        memory = mmap.mmap(-1, size, flags=flags)
+        memory.madvise(large_pages)
+    except (OSError, TypeError):
+        memory = mmap.mmap(-1, size, flags=flags | populate)
+    return np.frombuffer(memory).reshape(shape)
 
 
 class MemoryStore(Store):
