@@ -27,8 +27,10 @@ from dotwin.mechanisms.kernels.elementary import (
 from dotwin.mechanisms.kernels.gammas import (
     SHIFT,
     beta_density,
+    beta_density_near_mean,
     beta_logit,
     far_stirling_rest,
+    is_near_mean,
     order_six,
     stirling_rest,
 )
@@ -148,11 +150,12 @@ def _expanded(of_a: Any, of_b: Any, z: float) -> float:
 
 
 @njit(error_model="numpy")
-def _begin(count: int, u: Any, a: Any, b: Any, rest: Any, t: Any) -> None:
+def _begin(count: int, space: Any, work: Any, place: Any) -> None:
     """Fill in what the density needs of Stirling's series, and a guess at the logit.
 
-    Shapes from `SHIFT` on need no climb to larger ones; a tile of such shapes is spared it.
+    Shapes from `SHIFT` on need no climb to larger ones; the others are put side by side for it.
     """
+    u, a, b, rest, t = space[0], space[1], space[2], space[3], space[4]
     near = 0
     for i in range(count):
         rest[i] = far_stirling_rest(a[i] + b[i]) - far_stirling_rest(a[i]) - far_stirling_rest(b[i])
@@ -160,12 +163,42 @@ def _begin(count: int, u: Any, a: Any, b: Any, rest: Any, t: Any) -> None:
         near += 1 if a[i] < SHIFT else 0
     if near == 0:
         return
+    near = 0
     for i in range(count):
-        climbed = stirling_rest(a[i] + b[i]) - stirling_rest(a[i]) - stirling_rest(b[i])
-        guess = _expanded(_cumulants(a[i]), _cumulants(b[i]), normal_score(u[i]))
-        small = a[i] < SHIFT
-        rest[i] = climbed if small else rest[i]
-        t[i] = guess if small else t[i]
+        if a[i] < SHIFT:
+            work[0, near], work[1, near], work[2, near] = u[i], a[i], b[i]
+            place[near] = i
+            near += 1
+    for i in range(near):
+        p, q = work[1, i], work[2, i]
+        work[3, i] = stirling_rest(p + q) - stirling_rest(p) - stirling_rest(q)
+        work[4, i] = _expanded(_cumulants(p), _cumulants(q), normal_score(work[0, i]))
+    for i in range(near):
+        rest[place[i]], t[place[i]] = work[3, i], work[4, i]
+
+
+@njit(error_model="numpy")
+def _densities(count: int, space: Any, work: Any, place: Any) -> None:
+    """Fill in the density of the logit at x; the few x far from the mean are put side by side."""
+    a, b, rest, x, y, density = space[1], space[2], space[3], space[5], space[6], space[7]
+    apart = 0
+    for i in range(count):
+        density[i] = beta_density_near_mean(a[i], b[i], x[i], y[i], rest[i])
+        apart += 0 if is_near_mean(a[i], b[i], x[i], y[i]) else 1
+    if apart == 0:
+        return
+    apart = 0
+    for i in range(count):
+        if not is_near_mean(a[i], b[i], x[i], y[i]):
+            work[0, apart], work[1, apart], work[2, apart] = a[i], b[i], rest[i]
+            work[3, apart], work[4, apart] = x[i], y[i]
+            place[apart] = i
+            apart += 1
+    for i in range(apart):
+        p, q, less = work[0, i], work[1, i], work[2, i]
+        work[0, i] = beta_density(p, q, work[3, i], work[4, i], less)
+    for i in range(apart):
+        density[place[i]] = work[0, i]
 
 
 def build_beta(version: int) -> Any:
@@ -175,7 +208,8 @@ def build_beta(version: int) -> Any:
     def fill_beta(v: Any, eta: Any, precision: Any, out: Any) -> None:
         assert version >= 0
         raw, space, work = tile(4), tile(12), tile(5)
-        noise, logit, place = raw[0], raw[1], np.empty(TILE, np.int64)
+        noise, logit = raw[0], raw[1]
+        place, other = np.empty(TILE, np.int64), np.empty(TILE, np.int64)
         u, a, b, rest, t = space[0], space[1], space[2], space[3], space[4]
         x, y, density, step, done = space[5], space[6], space[7], space[8], space[9]
         first_shape, other_shape, away = space[10], space[11], raw[2]
@@ -194,7 +228,7 @@ def build_beta(version: int) -> Any:
                     p = q * e
                     u[i] = -noise[i] if flip else noise[i]
                     a[i], b[i] = p, q
-                _begin(count, u, a, b, rest, t)
+                _begin(count, space, work, place)
                 common = 0
                 for i in range(count):
                     suits = math.fabs(u[i]) >= _LEAST_TAIL and a[i] > _LEAST_SHAPE
@@ -227,7 +261,8 @@ def build_beta(version: int) -> Any:
                         near = e * far
                         x[i] = near if t[i] < 0.0 else far
                         y[i] = far if t[i] < 0.0 else near
-                        density[i] = beta_density(a[i], b[i], x[i], y[i], rest[i])
+                    _densities(waiting, space, work, other)
+                    for i in range(waiting):
                         below, above = x[i], y[i]
                         away[i] = a[i] * above - b[i] * below
                         # the tail on the side of the mean where x lies: its fraction is short
