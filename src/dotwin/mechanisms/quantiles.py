@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dotwin.mechanisms.kernels.compiled import kernel, plain
 from dotwin.mechanisms.memory import room
+from dotwin.mechanisms.score_tables import gamma_tables, student_t_tables
 
 __all__ = [
     "bernoulli",
@@ -34,8 +35,6 @@ type FloatArray = NDArray[np.float64]
 #: Exact tails of a beta-binomial of more trials take too long: milliseconds each.
 _MOST_TRIALS = 2.0**20
 
-_GAMMA_WIDTH, _STUDENT_WIDTH = 120, 60
-_NO_TABLE = np.empty((1, 0))
 
 
 def _rows(*arrays: ArrayLike) -> tuple[tuple[int, ...], list[FloatArray]]:
@@ -128,33 +127,6 @@ def ordinal(v: ArrayLike, eta: ArrayLike, cutpoints: FloatArray) -> FloatArray:
     out = room(np.broadcast_shapes(*(x.shape for x in rows), cuts.shape[:2]))
     kernel("ordinal")(*rows, cuts, out)
     return out.reshape(shape)
-
-
-def _by_row(parameter: ArrayLike) -> FloatArray | None:
-    """Return a parameter that is one number per row as (row,), or None for one per value."""
-    x = np.asarray(parameter, dtype=float)
-    if x.size == 1:
-        return x.reshape(1)
-    return x.reshape(-1) if x.ndim == 2 and x.shape[1] == 1 else None
-
-
-def _tables(name: str, width: int, parameter: ArrayLike) -> FloatArray:
-    rows = _by_row(parameter)
-    if rows is None:
-        return _NO_TABLE
-    out = np.empty((len(rows), width))
-    kernel(name)(plain(rows), out)
-    return out
-
-
-def gamma_tables(shape: ArrayLike) -> FloatArray:
-    """Tabulate the scores of gamma values, a row per row of the shape parameter."""
-    return _tables("gamma_tables", _GAMMA_WIDTH, shape)
-
-
-def student_t_tables(nu: ArrayLike) -> FloatArray:
-    """Tabulate the scores of Student's t, a row per row of the degrees of freedom."""
-    return _tables("student_t_tables", _STUDENT_WIDTH, nu)
 
 
 def _tabled(name: str, arrays: tuple[ArrayLike, ...], tables: FloatArray) -> FloatArray:

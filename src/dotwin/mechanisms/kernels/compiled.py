@@ -50,6 +50,7 @@ _MODULES = {
     "poisson": "count_kernels",
     "student_t": "value_kernels",
     "student_t_tables": "value_kernels",
+    "tables_between": "value_kernels",
     "within": "predictor_kernels",
 }
 
