@@ -8,11 +8,12 @@ computing. So what an array leaves behind is kept, up to a bound, for the next o
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["room"]
+__all__ = ["common_shape", "room"]
 
 #: Arrays of fewer bytes stay where NumPy puts them.
 _LEAST = 2**16
@@ -39,6 +40,10 @@ class _Lease:
         if size + sum(each * len(several) for each, several in list(_kept.items())) > _MOST:
             _kept.clear()  # sizes that nobody asks for any more go with the rest
         _kept[size].append(self.memory)
+
+
+#: `numpy.broadcast_shapes`, which takes as long as a pass over thousands of values, remembered.
+common_shape = lru_cache(maxsize=4096)(np.broadcast_shapes)
 
 
 def room(shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dotwin.mechanisms.kernels.compiled import kernel, plain
-from dotwin.mechanisms.memory import room
+from dotwin.mechanisms.memory import common_shape, room
 from dotwin.mechanisms.score_tables import gamma_tables, student_t_tables
 
 __all__ = [
@@ -40,7 +40,7 @@ _MOST_TRIALS = 2.0**20
 def _rows(*arrays: ArrayLike) -> tuple[tuple[int, ...], list[FloatArray]]:
     """Return the broadcast shape, and arrays of two axes of which those of length one repeat."""
     given = [np.asarray(x, dtype=float) for x in arrays]
-    shape = np.broadcast_shapes(*(x.shape for x in given))
+    shape = common_shape(*(x.shape for x in given))
     size = int(np.prod(shape))
     if len(shape) > 2:
         given = [x if x.size == 1 else np.broadcast_to(x, shape) for x in given]
@@ -54,7 +54,7 @@ def _rows(*arrays: ArrayLike) -> tuple[tuple[int, ...], list[FloatArray]]:
 def filled(name: str, *arrays: ArrayLike) -> FloatArray:
     """Return what a kernel fills in, of the broadcast shape of its arrays."""
     shape, rows = _rows(*arrays)
-    out = room(np.broadcast_shapes(*(x.shape for x in rows)))
+    out = room(common_shape(*(x.shape for x in rows)))
     kernel(name)(*rows, out)
     return out.reshape(shape)
 
@@ -62,7 +62,7 @@ def filled(name: str, *arrays: ArrayLike) -> FloatArray:
 def normal(v: ArrayLike, eta: ArrayLike, sd: ArrayLike, *, logarithmic: bool) -> FloatArray:
     """Return normal values with mean eta, or exp(eta) where ``logarithmic``."""
     shape, rows = _rows(v, eta, sd)
-    out = room(np.broadcast_shapes(*(x.shape for x in rows)))
+    out = room(common_shape(*(x.shape for x in rows)))
     kernel("normal")(*rows, logarithmic, out)
     return out.reshape(shape)
 
@@ -118,13 +118,13 @@ def ordinal(v: ArrayLike, eta: ArrayLike, cutpoints: FloatArray) -> FloatArray:
     cuts = np.asarray(cutpoints, dtype=float)
     width = cuts.shape[-1]
     noise, predictor = np.asarray(v, dtype=float), np.asarray(eta, dtype=float)
-    shape = np.broadcast_shapes(noise.shape, predictor.shape, cuts.shape[:-1])
+    shape = common_shape(noise.shape, predictor.shape, cuts.shape[:-1])
     if len(shape) > 2:
         noise, predictor = (np.broadcast_to(x, shape).reshape(1, -1) for x in (noise, predictor))
         cuts = np.broadcast_to(cuts, (*shape, width)).reshape(1, -1, width)
     rows = [plain(x.reshape((1,) * (2 - x.ndim) + x.shape)) for x in (noise, predictor)]
     cuts = plain(cuts.reshape((1,) * (3 - cuts.ndim) + cuts.shape))
-    out = room(np.broadcast_shapes(*(x.shape for x in rows), cuts.shape[:2]))
+    out = room(common_shape(*(x.shape for x in rows), cuts.shape[:2]))
     kernel("ordinal")(*rows, cuts, out)
     return out.reshape(shape)
 
@@ -134,9 +134,9 @@ def _tabled(name: str, arrays: tuple[ArrayLike, ...], tables: FloatArray) -> Flo
         shape, rows = _rows(*arrays)
     else:
         given = [np.asarray(x, dtype=float) for x in arrays]
-        shape = np.broadcast_shapes(*(x.shape for x in given))
+        shape = common_shape(*(x.shape for x in given))
         rows = [plain(x).reshape((1,) * (2 - x.ndim) + x.shape) for x in given]
-    out = room(np.broadcast_shapes(*(x.shape for x in rows)))
+    out = room(common_shape(*(x.shape for x in rows)))
     kernel(name)(*rows, tables, out)
     return out.reshape(shape)
 

@@ -56,6 +56,7 @@ _MODULES = {
 
 
 _LOCK = Lock()
+_found: dict[str, Kernel] = {}
 
 
 def plain(x: NDArray[Any]) -> NDArray[Any]:
@@ -66,8 +67,11 @@ def plain(x: NDArray[Any]) -> NDArray[Any]:
 
 def kernel(name: str) -> Kernel:
     """Return a compiled kernel; threads share it."""
-    with _LOCK:
-        return _built(name)
+    try:
+        return _found[name]
+    except KeyError:
+        with _LOCK:
+            return _found.setdefault(name, _built(name))
 
 
 @cache
