@@ -39,6 +39,7 @@ _MODULES = {
     "gamma": "value_kernels",
     "gamma_tables": "value_kernels",
     "hold": "predictor_kernels",
+    "keep_period": "elementwise_kernels",
     "log": "elementwise_kernels",
     "log1p": "elementwise_kernels",
     "logit": "elementwise_kernels",
