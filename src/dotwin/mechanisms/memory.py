@@ -7,6 +7,7 @@ computing. So what an array leaves behind is kept, up to a bound, for the next o
 
 from __future__ import annotations
 
+import mmap
 from collections import defaultdict, deque
 from functools import lru_cache
 
@@ -17,10 +18,10 @@ __all__ = ["common_shape", "room"]
 
 #: Arrays of fewer bytes stay where NumPy puts them.
 _LEAST = 2**16
-#: From here arrays are results rather than parts of a block; NumPy asks for large pages.
+#: From here arrays are results rather than parts of a block.
 _LARGE = 2**22
 #: How many bytes are kept at most, of parts of blocks and of results.
-_MOST = 2**27
+_MOST = 2**28
 _MOST_LARGE = 2**28
 
 type _Kept = defaultdict[int, deque[NDArray[np.uint8]]]
@@ -55,6 +56,19 @@ class _Lease:
 common_shape = lru_cache(maxsize=4096)(np.broadcast_shapes)
 
 
+def _fresh(size: int) -> NDArray[np.uint8]:
+    """Return new memory, that of a result asked for at once where the system offers it.
+
+    Asked for page by page as it is first written, it can take longer than the simulation; so can
+    the large pages that NumPy asks for, where a virtual machine has not used them before.
+    """
+    populate = getattr(mmap, "MAP_POPULATE", None)
+    if populate is None or size < _LARGE:
+        return np.empty(size, dtype=np.uint8)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | populate
+    return np.frombuffer(mmap.mmap(-1, size, flags=flags), dtype=np.uint8)
+
+
 def room(shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Return an array of doubles to be filled, as `numpy.empty` does.
 
@@ -70,5 +84,5 @@ def room(shape: tuple[int, ...]) -> NDArray[np.float64]:
     try:
         memory = (_kept if size < _LARGE else _kept_large)[size].pop()
     except IndexError:
-        memory = np.empty(size, dtype=np.uint8)
+        memory = _fresh(size)
     return np.frombuffer(_Lease(memory)).reshape(shape)

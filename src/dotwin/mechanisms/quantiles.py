@@ -36,7 +36,6 @@ type FloatArray = NDArray[np.float64]
 _MOST_TRIALS = 2.0**20
 
 
-
 def _rows(*arrays: ArrayLike) -> tuple[tuple[int, ...], list[FloatArray]]:
     """Return the broadcast shape, and arrays of two axes of which those of length one repeat."""
     given = [np.asarray(x, dtype=float) for x in arrays]

@@ -141,8 +141,7 @@ class MemoryStore(Store):
         super().__init__(run, touched)
         chains, draws, units, periods = run.shape
         self.arrays = {
-            name: room((count, chains * draws, periods, units))
-            for name, count in self.kept.items()
+            name: room((count, chains * draws, periods, units)) for name, count in self.kept.items()
         }
 
     def _room(

@@ -226,7 +226,7 @@ def build_beta(version: int) -> Any:
         raw, space, work = tile(4), tile(12), tile(5)
         noise, logit = raw[0], raw[1]
         place, other = np.empty(TILE, np.int64), np.empty(TILE, np.int64)
-        u, a, b, rest, t = space[0], space[1], space[2], space[3], space[4]
+        u, a, b, t = space[0], space[1], space[2], space[4]
         x, y, density, step, done = space[5], space[6], space[7], space[8], space[9]
         first_shape, other_shape, away = space[10], space[11], raw[2]
         for row in range(out.shape[0]):

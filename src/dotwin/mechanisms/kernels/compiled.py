@@ -35,6 +35,7 @@ _MODULES = {
     "beta": "beta_kernel",
     "beta_binomial": "count_kernels",
     "binomial": "count_kernels",
+    "broken": "elementwise_kernels",
     "exp": "elementwise_kernels",
     "gamma": "value_kernels",
     "gamma_tables": "value_kernels",

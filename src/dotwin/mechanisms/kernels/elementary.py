@@ -160,7 +160,7 @@ def atanh_rest(q: float) -> float:
     p = fma(p, q, 1.0 / 7.0)
     p = fma(p, q, 1.0 / 5.0)
     p = fma(p, q, 1.0 / 3.0)
-    return p * q
+    return float(p * q)
 
 
 @njit(error_model="numpy", forceinline=True)

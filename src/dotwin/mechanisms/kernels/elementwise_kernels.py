@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 from dotwin.mechanisms.kernels.elementary import SMALLEST, exp, log, log1p
 
 __all__ = [
+    "build_broken",
     "build_exp",
     "build_keep_period",
     "build_log",
@@ -17,6 +19,21 @@ __all__ = [
     "build_logit",
     "build_logit_share",
 ]
+
+
+def build_broken(version: int) -> Any:
+    """Compile the count of numbers that are not whole; NaN and infinities are."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def broken(x: Any, found: Any) -> None:
+        assert version >= 0
+        count = 0
+        for i in range(x.size):
+            whole = np.floor(x[i])
+            count += 1 if x[i] < whole or x[i] > whole else 0
+        found[0] = count
+
+    return broken
 
 
 def build_exp(version: int) -> Any:
