@@ -21,7 +21,7 @@ _LEAST = 2**16
 #: From here arrays are results rather than parts of a block.
 _LARGE = 2**22
 #: How many bytes are kept at most, of parts of blocks and of results.
-_MOST = 2**28
+_MOST = 2**27
 _MOST_LARGE = 2**28
 
 type _Kept = defaultdict[int, deque[NDArray[np.uint8]]]

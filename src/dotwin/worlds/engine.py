@@ -36,7 +36,7 @@ __all__ = ["Block", "Engine"]
 
 #: Values of one node that are computed together: few enough to stay in the cache of a core, many
 #: enough that the interpreter's own time does not count.
-_BLOCK_VALUES = 131_072
+_BLOCK_VALUES = 65_536
 #: Few threads wait for each other's Python; more would not help.
 _MOST_THREADS = 4
 
