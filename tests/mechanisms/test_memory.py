@@ -33,11 +33,22 @@ def test_memory_that_a_view_still_looks_at_is_not_given_away() -> None:
 
 
 def test_no_more_is_kept_than_the_bound() -> None:
-    memory._kept.clear()
-    many = [room((1024, 1024 + i)) for i in range(40)]  # 40 sizes of 8 MiB or more
-    del many
-    kept = sum(size * len(several) for size, several in memory._kept.items())
-    assert 0 < kept <= memory._MOST
+    for kept, most, size in (
+        (memory._kept, memory._MOST, 2**18),  # 80 sizes of 2 MiB or more
+        (memory._kept_large, memory._MOST_LARGE, 2**20),  # and of 8 MiB
+    ):
+        kept.clear()
+        many = [room((size + i,)) for i in range(80)]
+        del many
+        assert 0 < sum(each * len(several) for each, several in kept.items()) <= most
+        kept.clear()
+
+
+def test_more_than_the_bound_is_given_back_at_once() -> None:
+    memory._kept_large.clear()
+    large = room((memory._MOST_LARGE // 8 + 1,))
+    del large
+    assert not any(memory._kept_large.values())
 
 
 def test_small_arrays_are_numpys_own() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dotwin.mechanisms import elementwise
 from dotwin.mechanisms.equation import Predictor, Term
 from dotwin.mechanisms.kernels.compiled import kernel, plain
-from dotwin.mechanisms.memory import room
+from dotwin.mechanisms.memory import common_shape, room
 from dotwin.spec.expressions import Environment, evaluate
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 _NOBODY = np.empty(0, dtype=np.intp)
 _NONE = np.empty(0)
+_NOTHING = np.empty((0, 0))
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,8 @@ def fixed_part(
     start: Any = 0.0 if intercept is None else intercept[:, None]
     if not columns and not predictor.levels:
         return start
-    eta = _room(predictor, parameters, columns, codes, start)
+    eta = room(_shape(predictor, parameters, columns, codes, start))
+    eta[...] = start
     for level in predictor.levels:
         kernel("add_effects")(plain(parameters[f"{prefix}.{level}"]), plain(codes[level]), eta)
     for k, value in columns.items():
@@ -267,7 +269,12 @@ def linear_predictor(
     prefix = predictor.prefix
     if not columns:
         return fixed + shock
-    eta = _room(predictor, parameters, columns, codes, fixed, shock)
+    eta = room(_shape(predictor, parameters, columns, codes, fixed, shock))
+    # what does not have its final shape yet is spread before anything is added to it
+    spread = np.shape(fixed) != eta.shape or np.shape(shock) not in ((), (len(eta), 1))
+    if spread:
+        np.add(fixed, shock, out=eta)
+    start = None if spread else (fixed, np.broadcast_to(np.ravel(shock), len(eta)))
     slopes: dict[int, list[tuple[str, int]]] = {}
     for level in predictor.slope_levels:
         for position, k in enumerate(predictor.slopes(level)):
@@ -277,18 +284,19 @@ def linear_predictor(
             (plain(parameters[f"{prefix}.slope_{level}"][:, position, :]), plain(codes[level]))
             for level, position in slopes.get(k, [])
         ]
-        _add(eta, parameters[f"{prefix}.causes"][:, k], value, varying)
+        _add(eta, parameters[f"{prefix}.causes"][:, k], value, varying, start)
+        start = None
     return eta
 
 
-def _room(
+def _shape(
     predictor: Predictor,
     parameters: Mapping[str, Floats],
     columns: Mapping[int, Any],
     codes: Mapping[str, NDArray[np.intp]],
     *parts: Any,
-) -> Floats:
-    """Return the sum of the parts in an array that has room for all draws and units."""
+) -> tuple[int, ...]:
+    """Return the shape of the sum of the parts, the columns and the effects of groups."""
     prefix = predictor.prefix
     names = [f"{prefix}.causes"] if columns else []
     names += [f"{prefix}.{level}" for level in predictor.levels]
@@ -297,9 +305,7 @@ def _room(
     shapes += [np.shape(part) for part in (*parts, *values)]
     levels = (*predictor.levels, *predictor.slope_levels)
     shapes += [codes[level].shape for level in levels]
-    eta = room(np.broadcast_shapes(*shapes))
-    np.add(parts[0], parts[1] if len(parts) > 1 else 0.0, out=eta)
-    return eta
+    return common_shape(*shapes)
 
 
 def _add(
@@ -307,8 +313,9 @@ def _add(
     coefficient: Floats,
     value: Any,
     varying: Sequence[tuple[Floats, NDArray[np.intp]]] = (),
+    start: tuple[Floats, Floats] | None = None,
 ) -> None:
-    """Add a column times its coefficients."""
+    """Add a column times its coefficients to what is there, or to a start and a draw's shift."""
     by_group, groups = varying[0] if varying else (np.empty((len(eta), 0)), _NOBODY)
     if len(varying) > 1:
         by_group = np.sum([effects[:, index] for effects, index in varying], axis=0)
@@ -316,7 +323,10 @@ def _add(
     line = value if isinstance(value, Line) else Line(value)
     x = np.asarray(line.value, dtype=float)
     x = plain(x.reshape((1,) * (2 - x.ndim) + x.shape))
+    begin, shift = (_NOTHING, _NONE) if start is None else start
     kernel("add_column")(
+        plain(begin),
+        plain(shift),
         plain(coefficient),
         by_group,
         groups,

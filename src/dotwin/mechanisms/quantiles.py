@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dotwin.mechanisms.kernels.compiled import kernel, plain
-from dotwin.mechanisms.memory import room
+from dotwin.mechanisms.memory import common_shape, room
+from dotwin.mechanisms.score_tables import gamma_tables, student_t_tables
 
 __all__ = [
     "bernoulli",
@@ -34,14 +35,11 @@ type FloatArray = NDArray[np.float64]
 #: Exact tails of a beta-binomial of more trials take too long: milliseconds each.
 _MOST_TRIALS = 2.0**20
 
-_GAMMA_WIDTH, _STUDENT_WIDTH = 120, 60
-_NO_TABLE = np.empty((1, 0))
-
 
 def _rows(*arrays: ArrayLike) -> tuple[tuple[int, ...], list[FloatArray]]:
     """Return the broadcast shape, and arrays of two axes of which those of length one repeat."""
     given = [np.asarray(x, dtype=float) for x in arrays]
-    shape = np.broadcast_shapes(*(x.shape for x in given))
+    shape = common_shape(*(x.shape for x in given))
     size = int(np.prod(shape))
     if len(shape) > 2:
         given = [x if x.size == 1 else np.broadcast_to(x, shape) for x in given]
@@ -55,7 +53,7 @@ def _rows(*arrays: ArrayLike) -> tuple[tuple[int, ...], list[FloatArray]]:
 def filled(name: str, *arrays: ArrayLike) -> FloatArray:
     """Return what a kernel fills in, of the broadcast shape of its arrays."""
     shape, rows = _rows(*arrays)
-    out = room(np.broadcast_shapes(*(x.shape for x in rows)))
+    out = room(common_shape(*(x.shape for x in rows)))
     kernel(name)(*rows, out)
     return out.reshape(shape)
 
@@ -63,7 +61,7 @@ def filled(name: str, *arrays: ArrayLike) -> FloatArray:
 def normal(v: ArrayLike, eta: ArrayLike, sd: ArrayLike, *, logarithmic: bool) -> FloatArray:
     """Return normal values with mean eta, or exp(eta) where ``logarithmic``."""
     shape, rows = _rows(v, eta, sd)
-    out = room(np.broadcast_shapes(*(x.shape for x in rows)))
+    out = room(common_shape(*(x.shape for x in rows)))
     kernel("normal")(*rows, logarithmic, out)
     return out.reshape(shape)
 
@@ -119,42 +117,15 @@ def ordinal(v: ArrayLike, eta: ArrayLike, cutpoints: FloatArray) -> FloatArray:
     cuts = np.asarray(cutpoints, dtype=float)
     width = cuts.shape[-1]
     noise, predictor = np.asarray(v, dtype=float), np.asarray(eta, dtype=float)
-    shape = np.broadcast_shapes(noise.shape, predictor.shape, cuts.shape[:-1])
+    shape = common_shape(noise.shape, predictor.shape, cuts.shape[:-1])
     if len(shape) > 2:
         noise, predictor = (np.broadcast_to(x, shape).reshape(1, -1) for x in (noise, predictor))
         cuts = np.broadcast_to(cuts, (*shape, width)).reshape(1, -1, width)
     rows = [plain(x.reshape((1,) * (2 - x.ndim) + x.shape)) for x in (noise, predictor)]
     cuts = plain(cuts.reshape((1,) * (3 - cuts.ndim) + cuts.shape))
-    out = room(np.broadcast_shapes(*(x.shape for x in rows), cuts.shape[:2]))
+    out = room(common_shape(*(x.shape for x in rows), cuts.shape[:2]))
     kernel("ordinal")(*rows, cuts, out)
     return out.reshape(shape)
-
-
-def _by_row(parameter: ArrayLike) -> FloatArray | None:
-    """Return a parameter that is one number per row as (row,), or None for one per value."""
-    x = np.asarray(parameter, dtype=float)
-    if x.size == 1:
-        return x.reshape(1)
-    return x.reshape(-1) if x.ndim == 2 and x.shape[1] == 1 else None
-
-
-def _tables(name: str, width: int, parameter: ArrayLike) -> FloatArray:
-    rows = _by_row(parameter)
-    if rows is None:
-        return _NO_TABLE
-    out = np.empty((len(rows), width))
-    kernel(name)(plain(rows), out)
-    return out
-
-
-def gamma_tables(shape: ArrayLike) -> FloatArray:
-    """Tabulate the scores of gamma values, a row per row of the shape parameter."""
-    return _tables("gamma_tables", _GAMMA_WIDTH, shape)
-
-
-def student_t_tables(nu: ArrayLike) -> FloatArray:
-    """Tabulate the scores of Student's t, a row per row of the degrees of freedom."""
-    return _tables("student_t_tables", _STUDENT_WIDTH, nu)
 
 
 def _tabled(name: str, arrays: tuple[ArrayLike, ...], tables: FloatArray) -> FloatArray:
@@ -162,9 +133,9 @@ def _tabled(name: str, arrays: tuple[ArrayLike, ...], tables: FloatArray) -> Flo
         shape, rows = _rows(*arrays)
     else:
         given = [np.asarray(x, dtype=float) for x in arrays]
-        shape = np.broadcast_shapes(*(x.shape for x in given))
+        shape = common_shape(*(x.shape for x in given))
         rows = [plain(x).reshape((1,) * (2 - x.ndim) + x.shape) for x in given]
-    out = room(np.broadcast_shapes(*(x.shape for x in rows)))
+    out = room(common_shape(*(x.shape for x in rows)))
     kernel(name)(*rows, tables, out)
     return out.reshape(shape)
 

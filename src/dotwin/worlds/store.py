@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dotwin.errors import IntegrityError
+from dotwin.mechanisms.kernels.compiled import kernel, plain
+from dotwin.mechanisms.memory import room
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from dotwin.worlds.world import World
 
 __all__ = ["DIMS", "MemoryStore", "Store", "ZarrStore"]
-
-#: Bytes of an array whose memory is asked for at once.
-_LARGE = 2**20
 
 #: The first dim in the folder: of what differs between scenarios, and of what is kept once.
 _SCENARIO, _ALL_SCENARIOS = "scenario", "all_scenarios"
@@ -70,12 +68,11 @@ class Store(ABC):
             if number >= count:
                 continue
             values = self._room(name, rows, number, (rows.stop - rows.start, periods, units))
-            undefined = 0
+            found = np.zeros(1, dtype=np.int64)
             for t in range(periods):
-                values[:, t] = world.seen[name][past + t]
-                # a sum is quicker than a look at each, and missing if one of them is
-                if np.isnan(values[:, t].sum()):
-                    undefined += int(np.count_nonzero(np.isnan(values[:, t])))
+                seen = np.atleast_2d(np.asarray(world.seen[name][past + t], dtype=float))
+                kernel("keep_period")(plain(seen), t, values, found)
+            undefined = int(found[0])
             if undefined and not self._may_be_missing(name):
                 with self.lock:
                     self.undefined[name] = self.undefined.get(name, 0) + undefined
@@ -137,19 +134,6 @@ class Store(ABC):
         return data[ordered]
 
 
-def _allocated(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return new memory, asked for at once where the system offers it.
-
-    Asked for page by page as it is first written, it can take longer than the simulation.
-    """
-    size = 8 * int(np.prod(shape))
-    populate = getattr(mmap, "MAP_POPULATE", None)
-    if populate is None or size < _LARGE:
-        return np.empty(shape)
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | populate
-    return np.frombuffer(mmap.mmap(-1, size, flags=flags)).reshape(shape)
-
-
 class MemoryStore(Store):
     """Keeps draws in memory."""
 
@@ -157,8 +141,7 @@ class MemoryStore(Store):
         super().__init__(run, touched)
         chains, draws, units, periods = run.shape
         self.arrays = {
-            name: _allocated((count, chains * draws, periods, units))
-            for name, count in self.kept.items()
+            name: room((count, chains * draws, periods, units)) for name, count in self.kept.items()
         }
 
     def _room(

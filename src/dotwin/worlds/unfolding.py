@@ -316,7 +316,9 @@ class Unfolding:
     def _whole(self, name: str, level: str, trials: Any, ordinal: int) -> Any:
         """Make trials whole, rounding up as often as the fraction says, at addressed noise."""
         trials = np.asarray(trials, dtype=float)
-        if bool(np.all((trials == np.floor(trials)) | np.isnan(trials))):
+        broken = np.empty(1, dtype=np.int64)
+        kernel("broken")(plain(trials).reshape(-1), broken)
+        if not broken[0]:
             return trials
         u = uniform(self.noise(f"{name}.trials", self.by_level[level], ordinal))
         return np.floor(trials + u)

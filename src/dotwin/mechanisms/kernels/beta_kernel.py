@@ -21,14 +21,17 @@ from numba import njit
 from dotwin.mechanisms.kernels.elementary import (
     SMALLEST,
     exp,
+    fma,
     log,
     normal_score,
 )
 from dotwin.mechanisms.kernels.gammas import (
     SHIFT,
     beta_density,
+    beta_density_near_mean,
     beta_logit,
     far_stirling_rest,
+    is_near_mean,
     order_six,
     stirling_rest,
 )
@@ -68,19 +71,20 @@ def _tails(count: int, a: Any, b: Any, x: Any, y: Any, work: Any) -> None:
         going = 0
         for i in range(count):
             p, q, s, r = a[i], b[i], x[i], y[i]
-            away = p * r - q * s
+            start, slope, n_less = p * r - q * s + 1.0, 1.0 + r, p + q - 1.0
             high, low = value[i], 1.0
             high0, low0 = top[i], bottom[i]
             inverse = before[i]
             m = n
             for _ in range(_LEVELS):
                 m += 1.0
-                part = (q - m) * s * m * inverse
-                over = (p + m - 1.0) * (p + q + m - 1.0) * inverse * part * s
-                inverse = 1.0 / (p + 2.0 * m + 1.0)
-                under = m + part + (p + m) * (away + 1.0 + m * (1.0 + r)) * inverse
-                high0, high = high, under * high + over * high0
-                low0, low = low, under * low + over * low0
+                scaled, up = s * inverse, p + m
+                part = (q - m) * m * scaled
+                over = (up - 1.0) * (n_less + m) * (scaled * part)
+                inverse = 1.0 / (up + m + 1.0)
+                under = fma(up * fma(m, slope, start), inverse, m + part)
+                high0, high = high, fma(under, high, over * high0)
+                low0, low = low, fma(under, low, over * low0)
             scale = 1.0 / low
             fresh = high * scale
             old = value[i]
@@ -101,10 +105,13 @@ def _tails(count: int, a: Any, b: Any, x: Any, y: Any, work: Any) -> None:
 
 @njit(error_model="numpy", forceinline=True)
 def _far_cumulants(x: float) -> tuple[float, float, float, float, float]:
-    """Return the first five cumulants of log X, for X gamma with shape x > 4, to about 7 digits."""
+    """Return the first five cumulants of log X - log x, for X gamma with shape x, to some 7 digits.
+
+    For x > 4.
+    """
     w = 1.0 / x
     q = w * w
-    first = log(x) - 0.5 * w - q * (1.0 / 12.0 - q * (1.0 / 120.0 - q * (1.0 / 252.0)))
+    first = -0.5 * w - q * (1.0 / 12.0 - q * (1.0 / 120.0 - q * (1.0 / 252.0)))
     second = w + 0.5 * q + q * w * (1.0 / 6.0 - q * (1.0 / 30.0 - q * (1.0 / 42.0)))
     third = -q - q * w - q * q * (0.5 - q * (1.0 / 6.0 - q * (1.0 / 6.0)))
     fourth = q * w * (2.0 + w * (3.0 + w * (2.0 - q * (1.0 - q * (4.0 / 3.0)))))
@@ -114,7 +121,7 @@ def _far_cumulants(x: float) -> tuple[float, float, float, float, float]:
 
 @njit(error_model="numpy", forceinline=True)
 def _cumulants(a: float) -> tuple[float, float, float, float, float]:
-    """Return them for any shape, from those of a larger one."""
+    """Return those of log X - log(a + 4) for any shape, from those of a larger one."""
     r0, r1, r2, r3 = 1.0 / a, 1.0 / (a + 1.0), 1.0 / (a + 2.0), 1.0 / (a + 3.0)
     s0, s1, s2, s3 = r0 * r0, r1 * r1, r2 * r2, r3 * r3
     first, second, third, fourth, fifth = _far_cumulants(a + 4.0)
@@ -127,8 +134,11 @@ def _cumulants(a: float) -> tuple[float, float, float, float, float]:
 
 
 @njit(error_model="numpy", forceinline=True)
-def _expanded(of_a: Any, of_b: Any, z: float) -> float:
-    """Return about the logit of a beta value: a difference of logs of gamma values."""
+def _expanded(of_a: Any, of_b: Any, middle: float, z: float) -> float:
+    """Return about the logit of a beta value: a difference of logs of gamma values.
+
+    ``middle`` is the difference of what their first cumulants are counted from.
+    """
     a1, a2, a3, a4, a5 = of_a
     b1, b2, b3, b4, b5 = of_b
     scale = 1.0 / (a2 + b2)
@@ -144,28 +154,67 @@ def _expanded(of_a: Any, of_b: Any, z: float) -> float:
     x = z + g1 * h2 * (1.0 / 6.0) + g2 * h3 * (1.0 / 24.0) - g1 * g1 * (2.0 * h3 + z) * (1.0 / 36.0)
     x += g3 * h4 * (1.0 / 120.0) - g1 * g2 * (h4 + h2) * (1.0 / 24.0)
     x += g1 * g1 * g1 * (12.0 * h4 + 19.0 * h2) * (1.0 / 324.0)
-    return float(a1 - b1 + sd * x)
+    return float(middle + (a1 - b1) + sd * x)
+
+
+@njit(error_model="numpy", forceinline=True)
+def _whole_vectors(count: int) -> int:
+    """Round a number of lanes up: what is left of a vector takes longer lane by lane."""
+    return min((count + 7) // 8 * 8, TILE)
 
 
 @njit(error_model="numpy")
-def _begin(count: int, u: Any, a: Any, b: Any, rest: Any, t: Any) -> None:
+def _begin(count: int, logit: Any, space: Any, work: Any, place: Any) -> None:
     """Fill in what the density needs of Stirling's series, and a guess at the logit.
 
-    Shapes from `SHIFT` on need no climb to larger ones; a tile of such shapes is spared it.
+    Shapes from `SHIFT` on need no climb to larger ones; the others are put side by side for it.
     """
+    u, a, b, rest, t = space[0], space[1], space[2], space[3], space[4]
     near = 0
     for i in range(count):
         rest[i] = far_stirling_rest(a[i] + b[i]) - far_stirling_rest(a[i]) - far_stirling_rest(b[i])
-        t[i] = _expanded(_far_cumulants(a[i]), _far_cumulants(b[i]), normal_score(u[i]))
+        middle = -math.fabs(logit[i])
+        t[i] = _expanded(_far_cumulants(a[i]), _far_cumulants(b[i]), middle, normal_score(u[i]))
         near += 1 if a[i] < SHIFT else 0
     if near == 0:
         return
+    near = 0
     for i in range(count):
-        climbed = stirling_rest(a[i] + b[i]) - stirling_rest(a[i]) - stirling_rest(b[i])
-        guess = _expanded(_cumulants(a[i]), _cumulants(b[i]), normal_score(u[i]))
-        small = a[i] < SHIFT
-        rest[i] = climbed if small else rest[i]
-        t[i] = guess if small else t[i]
+        if a[i] < SHIFT:
+            work[0, near], work[1, near], work[2, near] = u[i], a[i], b[i]
+            place[near] = i
+            near += 1
+    for i in range(_whole_vectors(near)):
+        p, q = work[1, i], work[2, i]
+        work[3, i] = stirling_rest(p + q) - stirling_rest(p) - stirling_rest(q)
+        middle = log((p + 4.0) / (q + 4.0))
+        work[4, i] = _expanded(_cumulants(p), _cumulants(q), middle, normal_score(work[0, i]))
+    for i in range(near):
+        rest[place[i]], t[place[i]] = work[3, i], work[4, i]
+
+
+@njit(error_model="numpy")
+def _densities(count: int, space: Any, work: Any, place: Any) -> None:
+    """Fill in the density of the logit at x; the few x far from the mean are put side by side."""
+    a, b, rest, x, y, density = space[1], space[2], space[3], space[5], space[6], space[7]
+    apart = 0
+    for i in range(count):
+        density[i] = beta_density_near_mean(a[i], b[i], x[i], y[i], rest[i])
+        apart += 0 if is_near_mean(a[i], b[i], x[i], y[i]) else 1
+    if apart == 0:
+        return
+    apart = 0
+    for i in range(count):
+        if not is_near_mean(a[i], b[i], x[i], y[i]):
+            work[0, apart], work[1, apart], work[2, apart] = a[i], b[i], rest[i]
+            work[3, apart], work[4, apart] = x[i], y[i]
+            place[apart] = i
+            apart += 1
+    for i in range(_whole_vectors(apart)):
+        p, q, less = work[0, i], work[1, i], work[2, i]
+        work[0, i] = beta_density(p, q, work[3, i], work[4, i], less)
+    for i in range(apart):
+        density[place[i]] = work[0, i]
 
 
 def build_beta(version: int) -> Any:
@@ -175,8 +224,9 @@ def build_beta(version: int) -> Any:
     def fill_beta(v: Any, eta: Any, precision: Any, out: Any) -> None:
         assert version >= 0
         raw, space, work = tile(4), tile(12), tile(5)
-        noise, logit, place = raw[0], raw[1], np.empty(TILE, np.int64)
-        u, a, b, rest, t = space[0], space[1], space[2], space[3], space[4]
+        noise, logit = raw[0], raw[1]
+        place, other = np.empty(TILE, np.int64), np.empty(TILE, np.int64)
+        u, a, b, t = space[0], space[1], space[2], space[4]
         x, y, density, step, done = space[5], space[6], space[7], space[8], space[9]
         first_shape, other_shape, away = space[10], space[11], raw[2]
         for row in range(out.shape[0]):
@@ -194,7 +244,7 @@ def build_beta(version: int) -> Any:
                     p = q * e
                     u[i] = -noise[i] if flip else noise[i]
                     a[i], b[i] = p, q
-                _begin(count, u, a, b, rest, t)
+                _begin(count, logit, space, work, place)
                 common = 0
                 for i in range(count):
                     suits = math.fabs(u[i]) >= _LEAST_TAIL and a[i] > _LEAST_SHAPE
@@ -227,7 +277,8 @@ def build_beta(version: int) -> Any:
                         near = e * far
                         x[i] = near if t[i] < 0.0 else far
                         y[i] = far if t[i] < 0.0 else near
-                        density[i] = beta_density(a[i], b[i], x[i], y[i], rest[i])
+                    _densities(waiting, space, work, other)
+                    for i in range(waiting):
                         below, above = x[i], y[i]
                         away[i] = a[i] * above - b[i] * below
                         # the tail on the side of the mean where x lies: its fraction is short

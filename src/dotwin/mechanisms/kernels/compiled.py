@@ -35,10 +35,12 @@ _MODULES = {
     "beta": "beta_kernel",
     "beta_binomial": "count_kernels",
     "binomial": "count_kernels",
+    "broken": "elementwise_kernels",
     "exp": "elementwise_kernels",
     "gamma": "value_kernels",
     "gamma_tables": "value_kernels",
     "hold": "predictor_kernels",
+    "keep_period": "elementwise_kernels",
     "log": "elementwise_kernels",
     "log1p": "elementwise_kernels",
     "logit": "elementwise_kernels",
@@ -50,11 +52,13 @@ _MODULES = {
     "poisson": "count_kernels",
     "student_t": "value_kernels",
     "student_t_tables": "value_kernels",
+    "tables_between": "value_kernels",
     "within": "predictor_kernels",
 }
 
 
 _LOCK = Lock()
+_found: dict[str, Kernel] = {}
 
 
 def plain(x: NDArray[Any]) -> NDArray[Any]:
@@ -65,8 +69,11 @@ def plain(x: NDArray[Any]) -> NDArray[Any]:
 
 def kernel(name: str) -> Kernel:
     """Return a compiled kernel; threads share it."""
-    with _LOCK:
-        return _built(name)
+    try:
+        return _found[name]
+    except KeyError:
+        with _LOCK:
+            return _found.setdefault(name, _built(name))
 
 
 @cache

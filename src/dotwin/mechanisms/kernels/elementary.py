@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 
 __all__ = [
     "SMALLEST",
+    "atanh_rest",
     "exp",
     "far_normal_score",
     "fma",
@@ -139,13 +140,8 @@ def log1p(x: float) -> float:
 
 
 @njit(error_model="numpy", forceinline=True)
-def log1p_less(d: float) -> float:
-    """Return log(1 + d) - d for d > -1, precise also near 0."""
-    s = d / (2.0 + d)
-    near = math.fabs(d) < 0.5
-    q = s * s
-    q = q if near else 0.0
-    # log(1 + d) = 2 atanh(s), and 2 s = d - d s; s**2 <= 1/9 here.
+def atanh_rest(q: float) -> float:
+    """Return atanh(s) / s - 1 for q = s**2 <= 1/9."""
     p = 1.0 / 37.0
     p = fma(p, q, 1.0 / 35.0)
     p = fma(p, q, 1.0 / 33.0)
@@ -164,7 +160,18 @@ def log1p_less(d: float) -> float:
     p = fma(p, q, 1.0 / 7.0)
     p = fma(p, q, 1.0 / 5.0)
     p = fma(p, q, 1.0 / 3.0)
-    close = fma(2.0 * s * q, p, -(d * s))
+    return float(p * q)
+
+
+@njit(error_model="numpy", forceinline=True)
+def log1p_less(d: float) -> float:
+    """Return log(1 + d) - d for d > -1, precise also near 0."""
+    s = d / (2.0 + d)
+    near = math.fabs(d) < 0.5
+    q = s * s
+    q = q if near else 0.0
+    # log(1 + d) = 2 atanh(s), and 2 s = d - d s; s**2 <= 1/9 here.
+    close = fma(2.0 * s, atanh_rest(q), -(d * s))
     far = log1p(d) - d
     return close if near else far
 

@@ -5,11 +5,35 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 from dotwin.mechanisms.kernels.elementary import SMALLEST, exp, log, log1p
 
-__all__ = ["build_exp", "build_log", "build_log1p", "build_logit", "build_logit_share"]
+__all__ = [
+    "build_broken",
+    "build_exp",
+    "build_keep_period",
+    "build_log",
+    "build_log1p",
+    "build_logit",
+    "build_logit_share",
+]
+
+
+def build_broken(version: int) -> Any:
+    """Compile the count of numbers that are not whole; NaN and infinities are."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def broken(x: Any, found: Any) -> None:
+        assert version >= 0
+        count = 0
+        for i in range(x.size):
+            whole = np.floor(x[i])
+            count += 1 if x[i] < whole or x[i] > whole else 0
+        found[0] = count
+
+    return broken
 
 
 def build_exp(version: int) -> Any:
@@ -95,3 +119,28 @@ def build_logit_share(version: int) -> Any:
             out[i] = y if trials[i] != 0.0 else math.nan
 
     return fill_logit_share
+
+
+def build_keep_period(version: int) -> Any:
+    """Compile the copy of a period's values to where all periods stand, counting the missing.
+
+    An axis of the values that has length one repeats.
+    """
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def keep_period(x: Any, period: int, out: Any, missing: Any) -> None:
+        assert version >= 0
+        count = 0
+        for d in range(out.shape[0]):
+            row, target = x[d if x.shape[0] > 1 else 0], out[d, period]
+            if x.shape[1] > 1:
+                for u in range(target.size):
+                    target[u] = row[u]
+                    count += 0 if row[u] == row[u] else 1
+            else:
+                for u in range(target.size):
+                    target[u] = row[0]
+                    count += 0 if row[0] == row[0] else 1
+        missing[0] += count
+
+    return keep_period

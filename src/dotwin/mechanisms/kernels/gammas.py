@@ -18,17 +18,19 @@ import math
 
 from numba import njit
 
-from dotwin.mechanisms.kernels.elementary import SMALLEST, exp, fma, log, log1p_less
+from dotwin.mechanisms.kernels.elementary import SMALLEST, atanh_rest, exp, fma, log, log1p_less
 
 __all__ = [
     "SHIFT",
     "beta_density",
+    "beta_density_near_mean",
     "beta_logit",
     "beta_tails",
     "far_stirling_rest",
     "gamma_density",
     "gamma_log",
     "gamma_tails",
+    "is_near_mean",
     "order_six",
     "stirling_rest",
 ]
@@ -102,6 +104,33 @@ def beta_density(a: float, b: float, x: float, y: float, rest: float) -> float:
     p, q = a / n, b / n
     away = x - p if p < q else q - y
     inside = a * _log_ratio_less(x, p, away) + b * _log_ratio_less(y, q, -away)
+    return math.sqrt(a * q / _TWO_PI) * exp(inside + rest)
+
+
+@njit(error_model="numpy", forceinline=True)
+def is_near_mean(a: float, b: float, x: float, y: float) -> bool:
+    """Whether `beta_density_near_mean` holds: neither x nor y is half or twice its mean."""
+    n = a + b
+    right, left = n * x, n * y
+    return right > 0.5 * a and right < 2.0 * a and left > 0.5 * b and left < 2.0 * b
+
+
+@njit(error_model="numpy", forceinline=True)
+def beta_density_near_mean(a: float, b: float, x: float, y: float, rest: float) -> float:
+    """Return `beta_density` where `is_near_mean`, with fewer divisions and no logarithm.
+
+    The logarithms of x / p and y / q, for p + q = 1, are twice area tangents of s and r; what is
+    linear in x - p cancels in their weighted sum.
+    """
+    n = a + b
+    share = 1.0 / n
+    p, q = a * share, b * share
+    away = x - p if p < q else q - y
+    right, left = x + p, y + q
+    over = 1.0 / (right * left)
+    s, r = away * left * over, -away * right * over
+    curved = a * s * atanh_rest(s * s) + b * r * atanh_rest(r * r)
+    inside = 2.0 * fma(-n * away * away, over, curved)
     return math.sqrt(a * q / _TWO_PI) * exp(inside + rest)
 
 

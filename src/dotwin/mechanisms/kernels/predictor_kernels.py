@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 __all__ = ["build_add_column", "build_add_effects", "build_hold", "build_within"]
@@ -26,12 +27,16 @@ def build_add_effects(version: int) -> Any:
 def build_add_column(version: int) -> Any:
     """Compile the sum of a predictor (draw, unit) and a column times its coefficient.
 
-    The column is a line in x, less the unit's mean where there is one. The coefficient of a unit is
-    that of all plus that of its group. An axis of x that has length one repeats.
+    The predictor is what is in ``out``; or, where ``start`` is not empty, ``start`` plus the
+    draw's shift, and is left as it is. The column is a line in x, less the unit's mean where there
+    is one. The coefficient of a unit is that of all plus that of its group. An axis of x that has
+    length one repeats.
     """
 
     @njit(cache=True, nogil=True, error_model="numpy")
     def add_column(
+        start: Any,
+        shift: Any,
         coefficient: Any,
         by_group: Any,
         codes: Any,
@@ -44,25 +49,35 @@ def build_add_column(version: int) -> Any:
     ) -> None:
         assert version >= 0
         varying, single, within = by_group.shape[1] > 0, x.shape[1] == 1, mean.size > 0
+        begins = start.size > 0
+        before = np.empty(out.shape[1])
         for d in range(out.shape[0]):
             slope = coefficient[d]
             row = d if x.shape[0] > 1 else 0
+            if begins:
+                more = shift[d]
+                for u in range(out.shape[1]):
+                    before[u] = start[d, u] + more
+            else:
+                for u in range(out.shape[1]):
+                    before[u] = out[d, u]
             if varying:
                 for u in range(out.shape[1]):
                     column = (x[row, 0 if single else u] - centre) / sd
                     column -= mean[u] if within else 0.0
-                    out[d, u] += (slope + by_group[d, codes[u]]) * (factor * column)
+                    out[d, u] = before[u] + (slope + by_group[d, codes[u]]) * (factor * column)
             elif single:
                 column = (x[row, 0] - centre) / sd
                 for u in range(out.shape[1]):
                     less = mean[u] if within else 0.0
-                    out[d, u] += slope * (factor * (column - less))
+                    out[d, u] = before[u] + slope * (factor * (column - less))
             elif within:
                 for u in range(out.shape[1]):
-                    out[d, u] += slope * (factor * ((x[row, u] - centre) / sd - mean[u]))
+                    column = (x[row, u] - centre) / sd - mean[u]
+                    out[d, u] = before[u] + slope * (factor * column)
             else:
                 for u in range(out.shape[1]):
-                    out[d, u] += slope * (factor * ((x[row, u] - centre) / sd))
+                    out[d, u] = before[u] + slope * (factor * ((x[row, u] - centre) / sd))
 
     return add_column
 

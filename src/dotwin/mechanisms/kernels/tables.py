@@ -27,6 +27,7 @@ __all__ = [
     "GAMMA_WIDTH",
     "SMALLEST_SHAPE",
     "STUDENT_WIDTH",
+    "barycentric",
     "fill_gamma_table",
     "fill_student_table",
     "gamma_score_log",
@@ -104,6 +105,22 @@ def _interpolate(values: Any, table: Any, stretch: int) -> None:
             total += _TO_POWERS[i, k] * series[k]
         table[first + i] = total
     table[first] += middle
+
+
+@njit(error_model="numpy")
+def barycentric(x: float, points: Any, weights: Any) -> None:
+    """Fill in the weights that the values at Chebyshev's points have in their polynomial at x."""
+    total = 0.0
+    for j in range(points.size):
+        if x == points[j]:
+            weights[:] = 0.0
+            weights[j] = 1.0
+            return
+        sign = 1.0 if j % 2 == 0 else -1.0
+        weights[j] = sign * math.sqrt(1.0 - points[j] * points[j]) / (x - points[j])
+        total += weights[j]
+    for j in range(points.size):
+        weights[j] /= total
 
 
 @njit(error_model="numpy")

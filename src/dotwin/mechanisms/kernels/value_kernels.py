@@ -15,12 +15,14 @@ from dotwin.mechanisms.kernels.elementary import (
     SMALLEST,
     exp,
     far_normal_score,
+    fma,
     logit_of_tail,
     normal_score,
 )
 from dotwin.mechanisms.kernels.lanes import load
 from dotwin.mechanisms.kernels.tables import (
     EDGE,
+    barycentric,
     fill_gamma_table,
     fill_student_table,
     gamma_score_log,
@@ -38,6 +40,7 @@ __all__ = [
     "build_ordinal",
     "build_student_t",
     "build_student_t_tables",
+    "build_tables_between",
 ]
 
 _FAR = 1.4e-11  # the normal score of a smaller tail has its own formula
@@ -179,6 +182,25 @@ def build_gamma_tables(version: int) -> Any:
             fill_gamma_table(shape[row], out[row])
 
     return fill_gamma_tables
+
+
+def build_tables_between(version: int) -> Any:
+    """Compile the tables at places between 1 and 2, from those at Chebyshev's points of log2."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def fill_tables_between(place: Any, rows: Any, points: Any, solved: Any, out: Any) -> None:
+        assert version >= 0
+        weights = np.empty(points.size)
+        for i in range(place.size):
+            barycentric(2.0 * math.log2(place[i]) - 1.0, points, weights)
+            row = out[rows[i]]
+            for k in range(row.size):
+                row[k] = weights[0] * solved[0, k]
+            for j in range(1, points.size):
+                for k in range(row.size):
+                    row[k] = fma(weights[j], solved[j, k], row[k])
+
+    return fill_tables_between
 
 
 def build_gamma(version: int) -> Any:
