@@ -35,7 +35,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import dotwin as dw
-from dotwin.effects.warning_scores import WarningScores, log_and_brier, reliability_bands, score
+from dotwin.effects.alerts.warning_scores import (
+    WarningScores,
+    log_and_brier,
+    reliability_bands,
+    score,
+)
 from dotwin.errors import ConvergenceWarning
 from dotwin.worlds.scores import clustered_mean
 

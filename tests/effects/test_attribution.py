@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from dotwin.effects.shapley import shapley
+from dotwin.effects.shares.shapley import shapley
 from dotwin.errors import DataError, SpecificationError
 from dotwin.inference import Fit
 from dotwin.mechanisms import build_design

@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 
 from dotwin.effects import EarlyWarning, WarningScores
-from dotwin.effects.crossings import line_of
-from dotwin.effects.warning import NOTICE, without_noise
-from dotwin.effects.warning_scores import (
+from dotwin.effects.alerts.crossings import line_of
+from dotwin.effects.alerts.warning import NOTICE, without_noise
+from dotwin.effects.alerts.warning_scores import (
     _chances_of_counts,
     log_and_brier,
     reliability_bands,

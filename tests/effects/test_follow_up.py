@@ -9,7 +9,7 @@ import pytest
 
 import dotwin as dw
 from dotwin.effects.examples import small_pilot
-from dotwin.effects.followed import FollowUp
+from dotwin.effects.pilots.followed import FollowUp
 from dotwin.errors import DataError, LicenceError, SpecificationError
 from dotwin.inference import Fit
 from tests.effects.rollouts import NEVER, panel_of

@@ -11,9 +11,9 @@ from scipy import stats
 
 import dotwin as dw
 from dotwin.effects import GraphTest
-from dotwin.effects.graph_tests import bootstrap_correlations, holm
-from dotwin.effects.innovations import innovations
-from dotwin.effects.permuted_graphs import permuted_graphs
+from dotwin.effects.doubts.graph_tests import bootstrap_correlations, holm
+from dotwin.effects.doubts.innovations import innovations
+from dotwin.effects.doubts.permuted_graphs import permuted_graphs
 from dotwin.errors import DataError
 from dotwin.inference import Fit
 from dotwin.panel import Panel

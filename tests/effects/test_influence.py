@@ -7,10 +7,10 @@ from itertools import product
 import numpy as np
 import pytest
 
-import dotwin.effects.sources as sources
+import dotwin.effects.shares.sources as sources
 from dotwin.effects import Influence
 from dotwin.effects.examples import joe
-from dotwin.effects.shapley import shapley
+from dotwin.effects.shares.shapley import shapley
 from dotwin.errors import DataError, SpecificationError
 from dotwin.inference import Fit
 from dotwin.spec import Twin

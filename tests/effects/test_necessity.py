@@ -7,8 +7,8 @@ import pytest
 from scipy import optimize
 from scipy.special import expit
 
-from dotwin.effects.bounds import tian_pearl
-from dotwin.effects.necessity import Necessity
+from dotwin.effects.other_worlds.bounds import tian_pearl
+from dotwin.effects.other_worlds.necessity import Necessity
 from dotwin.errors import LicenceError, SpecificationError
 from dotwin.inference import Fit
 from dotwin.mechanisms import build_design

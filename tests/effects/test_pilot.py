@@ -11,8 +11,8 @@ import pytest
 
 import dotwin as dw
 from dotwin.effects.examples import small_pilot
-from dotwin.effects.pilot import Pilot
-from dotwin.effects.pilot_licence import refuse_interference
+from dotwin.effects.pilots.pilot import Pilot
+from dotwin.effects.pilots.pilot_licence import refuse_interference
 from dotwin.errors import DataError, LicenceError, SpecificationError
 from dotwin.inference import Fit
 from tests.effects.rollouts import (

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from dotwin.effects.examples import small_pilot
-from dotwin.effects.pilot import Pilot
+from dotwin.effects.pilots.pilot import Pilot
 from dotwin.errors import DataError, SpecificationError
 from dotwin.inference import Fit
 from tests.effects.rollouts import NEVER, fitted, panel_of, rollout_twin, staggered

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dotwin as dw
-from dotwin.effects.rivals import RivalEffects, Rivals, _stack
+from dotwin.effects.doubts.rivals import RivalEffects, Rivals, _stack
 from dotwin.errors import SpecificationError
 from dotwin.inference import Fit
 from dotwin.spec import Twin

@@ -1,28 +1,28 @@
 """Effects: causal answers, each with the verdicts that it rests on."""
 
-from dotwin.effects.attribution import Attribution, attribute
-from dotwin.effects.counterfactual import Counterfactual, counterfactual
-from dotwin.effects.early_warning import early_warning
-from dotwin.effects.effect import effect
-from dotwin.effects.estimand import EffectEstimand
-from dotwin.effects.follow_up import follow_up
-from dotwin.effects.followed import FollowUp
-from dotwin.effects.graph_tests import GraphTest, test_graph
-from dotwin.effects.influence import Influence, influence
-from dotwin.effects.left_out import GroupsLeftOut
-from dotwin.effects.mediation import Mediation, mediation
-from dotwin.effects.necessity import Necessity, necessity
-from dotwin.effects.needed_to_treat import NeededToTreat
-from dotwin.effects.pilot import Pilot, pilot
-from dotwin.effects.pre_period import PrePeriod
-from dotwin.effects.prior_sensitivity import PriorSensitivity
-from dotwin.effects.result import Effect
-from dotwin.effects.rivals import RivalEffects, Rivals, rivals
-from dotwin.effects.sensitivity import Sensitivity
-from dotwin.effects.stand_ins import StandIns
-from dotwin.effects.transport import Transport, transport
-from dotwin.effects.warning import NOTICE, EarlyWarning
-from dotwin.effects.warning_scores import WarningScores, backtest_warning
+from dotwin.effects.alerts.early_warning import early_warning
+from dotwin.effects.alerts.warning import NOTICE, EarlyWarning
+from dotwin.effects.alerts.warning_scores import WarningScores, backtest_warning
+from dotwin.effects.average.effect import effect
+from dotwin.effects.average.estimand import EffectEstimand
+from dotwin.effects.average.needed_to_treat import NeededToTreat
+from dotwin.effects.average.result import Effect
+from dotwin.effects.average.transport import Transport, transport
+from dotwin.effects.doubts.graph_tests import GraphTest, test_graph
+from dotwin.effects.doubts.left_out import GroupsLeftOut
+from dotwin.effects.doubts.prior_sensitivity import PriorSensitivity
+from dotwin.effects.doubts.rivals import RivalEffects, Rivals, rivals
+from dotwin.effects.doubts.sensitivity import Sensitivity
+from dotwin.effects.other_worlds.counterfactual import Counterfactual, counterfactual
+from dotwin.effects.other_worlds.mediation import Mediation, mediation
+from dotwin.effects.other_worlds.necessity import Necessity, necessity
+from dotwin.effects.pilots.follow_up import follow_up
+from dotwin.effects.pilots.followed import FollowUp
+from dotwin.effects.pilots.pilot import Pilot, pilot
+from dotwin.effects.pilots.pre_period import PrePeriod
+from dotwin.effects.pilots.stand_ins import StandIns
+from dotwin.effects.shares.attribution import Attribution, attribute
+from dotwin.effects.shares.influence import Influence, influence
 
 __all__ = [
     "NOTICE",

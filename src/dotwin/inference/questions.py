@@ -316,7 +316,7 @@ class Questions:
         assume: str | Sequence[str] = (),
     ) -> Counterfactual:
         """Say what would have happened; see `dotwin.effects.counterfactual`."""
-        module = importlib.import_module("dotwin.effects.counterfactual")
+        module = importlib.import_module("dotwin.effects.other_worlds.counterfactual")
         result: Counterfactual = module.counterfactual(
             self,
             scenario,
@@ -341,7 +341,7 @@ class Questions:
         assume: str | Sequence[str] = (),
     ) -> Pilot:
         """Say what a pilot did to the units that began it; see `dotwin.effects.pilot.pilot`."""
-        module = importlib.import_module("dotwin.effects.pilot")
+        module = importlib.import_module("dotwin.effects.pilots.pilot")
         result: Pilot = module.pilot(
             self,
             programme,
@@ -366,7 +366,7 @@ class Questions:
         assume: str | Sequence[str] = (),
     ) -> Necessity:
         """Say how probably an event hung on a yes-or-no cause; see `dotwin.effects.necessity`."""
-        module = importlib.import_module("dotwin.effects.necessity")
+        module = importlib.import_module("dotwin.effects.other_worlds.necessity")
         result: Necessity = module.necessity(
             self,
             cause,
@@ -395,7 +395,7 @@ class Questions:
         assume: str | Sequence[str] = (),
     ) -> Mediation:
         """Take an effect apart by what it goes through; see `dotwin.effects.mediation`."""
-        module = importlib.import_module("dotwin.effects.mediation")
+        module = importlib.import_module("dotwin.effects.other_worlds.mediation")
         result: Mediation = module.mediation(
             self,
             cause,
@@ -426,7 +426,7 @@ class Questions:
         draws: int = 200,
     ) -> Attribution:
         """Say why an indicator changed; see `dotwin.effects.attribute`."""
-        module = importlib.import_module("dotwin.effects.attribution")
+        module = importlib.import_module("dotwin.effects.shares.attribution")
         result: Attribution = module.attribute(
             self,
             on,
@@ -452,7 +452,7 @@ class Questions:
         replicates: int | None = None,
     ) -> Influence:
         """Say where an indicator's variation comes from; see `dotwin.effects.influence`."""
-        module = importlib.import_module("dotwin.effects.influence")
+        module = importlib.import_module("dotwin.effects.shares.influence")
         result: Influence = module.influence(
             self,
             on,

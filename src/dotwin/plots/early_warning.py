@@ -13,8 +13,8 @@ from dotwin.plots.style import GREY, INK, color, finish, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dotwin.effects.warning import EarlyWarning
-    from dotwin.effects.warning_scores import WarningScores
+    from dotwin.effects.alerts.warning import EarlyWarning
+    from dotwin.effects.alerts.warning_scores import WarningScores
 
 __all__ = ["plot_early_warning", "plot_reliability"]
 

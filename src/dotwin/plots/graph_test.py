@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dotwin.effects.graph_tests import named
+from dotwin.effects.doubts.graph_tests import named
 from dotwin.plots.style import GREY, INK, color, finish, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dotwin.effects.graph_tests import GraphTest
+    from dotwin.effects.doubts.graph_tests import GraphTest
 
 __all__ = ["plot_graph_test"]
 

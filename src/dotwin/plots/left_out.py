@@ -12,7 +12,7 @@ from dotwin.plots.style import GREY, INK, color, finish, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dotwin.effects.left_out import GroupsLeftOut
+    from dotwin.effects.doubts.left_out import GroupsLeftOut
 
 __all__ = ["plot_left_out"]
 

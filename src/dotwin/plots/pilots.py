@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from dotwin.effects.followed import FollowUp
-    from dotwin.effects.pilot import Pilot
-    from dotwin.effects.pre_period import PrePeriod
-    from dotwin.effects.stand_ins import StandIns
+    from dotwin.effects.pilots.followed import FollowUp
+    from dotwin.effects.pilots.pilot import Pilot
+    from dotwin.effects.pilots.pre_period import PrePeriod
+    from dotwin.effects.pilots.stand_ins import StandIns
     from dotwin.worlds.aggregate import By
 
 __all__ = ["plot_follow_up", "plot_pilot", "plot_pre_period", "plot_stand_ins"]

@@ -10,7 +10,7 @@ from dotwin.plots.style import GREY, INK, band, color, finish, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dotwin.effects.prior_sensitivity import PriorSensitivity
+    from dotwin.effects.doubts.prior_sensitivity import PriorSensitivity
 
 __all__ = ["plot_prior_sensitivity"]
 

@@ -12,7 +12,7 @@ from dotwin.plots.style import GREY, INK, color, finish, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dotwin.effects.rivals import RivalEffects
+    from dotwin.effects.doubts.rivals import RivalEffects
 
 __all__ = ["plot_rivals"]
 

@@ -11,7 +11,7 @@ from dotwin.plots.style import INK, band, color, finish, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dotwin.effects.sensitivity import Sensitivity
+    from dotwin.effects.doubts.sensitivity import Sensitivity
 
 __all__ = ["plot_sensitivity"]
 

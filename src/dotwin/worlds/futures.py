@@ -356,7 +356,7 @@ class Futures:
         assume: str | Sequence[str] = (),
     ) -> FollowUp:
         """Set what was realised against this forecast; see `dotwin.effects.follow_up`."""
-        module = importlib.import_module("dotwin.effects.follow_up")
+        module = importlib.import_module("dotwin.effects.pilots.follow_up")
         result: FollowUp = module.follow_up(self, panel, scenario, on=on, done=done, assume=assume)
         return result
 

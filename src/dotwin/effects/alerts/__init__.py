@@ -1,0 +1,1 @@
+"""Whom to look at next, and whether the warnings were right."""

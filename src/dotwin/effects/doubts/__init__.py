@@ -1,0 +1,1 @@
+"""How wrong an answer could be: its graph, its priors, its data, what nobody recorded."""

@@ -1,0 +1,1 @@
+"""What would have been, unit by unit, and by which way."""

@@ -1,0 +1,1 @@
+"""Why an indicator changed or varies: what each part adds."""
