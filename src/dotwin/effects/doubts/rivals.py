@@ -143,7 +143,7 @@ class Rivals:
             A unit with its own effect integrated out, or a row given all else; units in a panel
             with periods and rows in a cross-section unless given.
         **question
-            As in `dotwin.effects.effect.effect`, without ``by``.
+            As in `dotwin.effects.effect`, without ``by``.
 
         Returns
         -------
