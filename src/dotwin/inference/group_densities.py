@@ -195,7 +195,7 @@ class _Joint:
 
 @dataclass(frozen=True, eq=False)
 class _Nodes:
-    """The density of each unit's rows at nodes of its effect, dims (draw, unit, node)."""
+    """The density of each unit's rows at nodes of its effect, dims (node, draw, unit)."""
 
     centre: Floats
     effects: Floats
@@ -218,26 +218,27 @@ class _Nodes:
             return density.old(effects) if compiled else density.whole(effects)
 
         def joint(effects: Floats) -> Floats:
-            logs = any_constant(effects[..., None])[..., 0]
-            return logs - 0.5 * ((effects - mean) / sd) ** 2
+            logs = any_constant(effects[None])[0]
+            return np.asarray(logs - 0.5 * ((effects - mean) / sd) ** 2)
 
         at, scale = _climb(joint, start, np.broadcast_to(0.3 * sd, start.shape), sd)
         nodes, weights = np.polynomial.hermite_e.hermegauss(UNIT_NODES)
-        effects = at[..., None] + scale[..., None] * nodes
+        effects = at + scale * nodes[:, None, None]
         logs = any_constant(effects)
         if compiled:
             # Kernels leave out what no effect enters; one evaluation brings it back.
             middle = UNIT_NODES // 2
             one = slice(middle, middle + 1)
-            logs = logs + (density.whole(effects[..., one]) - logs[..., one])
+            logs = logs + (density.whole(effects[one]) - logs[one])
         return cls(at, effects, logs, nodes, weights, scale, sd)
 
     def integral(self, mean: Floats) -> Floats:
         """Return the log integral where effects are normal around a mean, dims (draw, unit)."""
-        away = (self.effects - mean[..., None]) / self.sd[..., None]
-        terms = self.density - 0.5 * away**2 + 0.5 * self.nodes**2 + np.log(self.weights)
-        top = terms.max(axis=2)
-        total = top + np.log(np.exp(terms - top[..., None]).sum(axis=2))
+        away = (self.effects - mean) / self.sd
+        own = 0.5 * self.nodes**2 + np.log(self.weights)
+        terms = self.density - 0.5 * away**2 + own[:, None, None]
+        top = terms.max(axis=0)
+        total = top + np.log(np.exp(terms - top).sum(axis=0))
         return np.asarray(total + np.log(self.scale) - np.log(self.sd) - _HALF_LOG_TWO_PI)
 
 
