@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ _GRID_END, _GRID_POINTS = 6.0, 73
 _EFFECT_NODES = 11
 #: The same where an effect may be far from normal: its ends in sds, its nodes, its points.
 _FAR_END, _FAR_NODES, _FAR_POINTS = 12.0, 49, 193
+#: On how many draws, at which shares, and how close in sds of the effects, both are compared.
+_COMPARED, _SHARES, _APART = 32, (0.001, 0.05, 0.5, 0.95, 0.999), 0.02
 #: Of the check for second modes: its ends in sds, its nodes, its draws.
 _WIDE_END, _WIDE_NODES, _WIDE_DRAWS = 40.0, 301, 32
 #: Draws evaluated, and draws of effects made, at once.
@@ -369,45 +371,78 @@ class Quadrature:
 
         A group without rows has its prior's.
         """
+        gathered = self.problem.gathered
+        result = np.empty((h.shape[0], gathered.groups))
+        curve = _polynomial(self.nodes)
+        if not self.problem.concave and not self._agree(h, beta, curve):
+            curve = _cubics()
+        result[:, gathered.present] = self._inverted(h, beta, curve, rng.random)
+        absent = np.setdiff1d(np.arange(gathered.groups), gathered.present)
+        if absent.size:
+            spread = self.problem.inner_spread(h)[:, None]
+            result[:, absent] = spread * rng.standard_normal((h.shape[0], absent.size))
+        return result
+
+    def _agree(self, h: Floats, beta: Floats, curve: Curve) -> bool:
+        """Whether a polynomial gives the quantiles that cubics do, far into both tails.
+
+        A polynomial through few nodes is next to exact where an effect is next to normal, and goes
+        wild in the tails where it is not.
+        """
+        some = np.unique(np.linspace(0, h.shape[0] - 1, _COMPARED).astype(int))
+        close = _APART * self.problem.inner_spread(h[some])[:, None]
+        for share in _SHARES:
+            near, far = (
+                self._inverted(h[some], beta[some], one, partial(np.full, fill_value=share))
+                for one in (curve, _cubics())
+            )
+            if bool(np.any(np.abs(near - far) > close)):
+                return False
+        return True
+
+    def _inverted(
+        self, h: Floats, beta: Floats, curve: Curve, uniform: Callable[[tuple[int, ...]], Floats]
+    ) -> Floats:
+        """Invert the distributions of groups with rows at uniform numbers, dims (draw, group)."""
         from dotwin.inference.deterministic.integrand import LANES, workspace
 
         problem, gathered = self.problem, self.problem.gathered
-        spread = problem.inner_spread(h)
-        nodes, grid, curve = self._effect_nodes()
-        by_family = row_kernels(problem.family, problem.kind)
-        kernel, work = effects_kernel(), workspace(gathered.rows, gathered.most, nodes)
-        present = gathered.present
-        absent = np.setdiff1d(np.arange(gathered.groups), present)
-        result = np.empty((h.shape[0], gathered.groups))
+        by_family, groups = row_kernels(problem.family, problem.kind), gathered.present.size
+        kernel, work = effects_kernel(), workspace(gathered.rows, gathered.most, curve.nodes)
+        result = np.empty((h.shape[0], groups))
         for first in range(0, h.shape[0], _AT_ONCE):
             some = slice(first, min(first + _AT_ONCE, h.shape[0]))
             lanes = self._lanes(h[some], beta[some])
             blocks = lanes.shape.shape[0]
-            uniform = rng.random((blocks, present.size, LANES))
-            out = np.empty((blocks, LANES, present.size))
+            out = np.empty((blocks, LANES, groups))
             kernel(
                 by_family.bases, by_family.values, gathered.rows, self._centre, lanes,
-                curve, grid, uniform, work, out,
+                curve.matrix, curve.grid, uniform((blocks, groups, LANES)), work, out,
             )  # fmt: skip
-            result[some, present] = out.reshape(-1, present.size)[: some.stop - first]
-        if absent.size:
-            result[:, absent] = spread[:, None] * rng.standard_normal((h.shape[0], absent.size))
+            result[some] = out.reshape(-1, groups)[: some.stop - first]
         return result
 
-    def _effect_nodes(self) -> tuple[Floats, Floats, Floats]:
-        """Return nodes, a grid, and the matrix that interpolates from the first to the second.
 
-        A polynomial through few nodes is next to exact where an effect is next to normal, and goes
-        wild in the tails where it is not. There, cubics between many nodes take its place. The
-        kernel takes an odd number of nodes.
-        """
-        if self.problem.concave:
-            nodes, _ = _rule(max(self.nodes, _EFFECT_NODES) | 1)
-            grid = np.linspace(-_GRID_END, _GRID_END, _GRID_POINTS)
-            return nodes, grid, _lagrange(nodes, grid)
-        nodes = np.linspace(-_FAR_END, _FAR_END, _FAR_NODES)
-        grid = np.linspace(-_FAR_END, _FAR_END, _FAR_POINTS)
-        return nodes, grid, _piecewise(nodes, grid)
+class Curve(NamedTuple):
+    """Nodes, an odd number of them, a grid, and what interpolates from the first to the second."""
+
+    nodes: Floats
+    grid: Floats
+    matrix: Floats
+
+
+@cache
+def _polynomial(nodes: int) -> Curve:
+    places, _ = _rule(max(nodes, _EFFECT_NODES) | 1)
+    grid = np.linspace(-_GRID_END, _GRID_END, _GRID_POINTS)
+    return Curve(places, grid, _lagrange(places, grid))
+
+
+@cache
+def _cubics() -> Curve:
+    nodes = np.linspace(-_FAR_END, _FAR_END, _FAR_NODES)
+    grid = np.linspace(-_FAR_END, _FAR_END, _FAR_POINTS)
+    return Curve(nodes, grid, _piecewise(nodes, grid))
 
 
 def _piecewise(nodes: Floats, points: Floats) -> Floats:
