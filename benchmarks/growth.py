@@ -26,7 +26,7 @@ MECHANISMS = (4, 8, 16, 32, 64)
 #: Providers where mechanisms grow, regions, months, and draws kept.
 FEW, REGIONS, PERIODS, DRAWS = 60, 20, 24, 1000
 #: CPU seconds that one size may take.
-LIMIT = 300
+LIMIT = 600
 
 
 def table_of(providers: int, mechanisms: int, seed: int = 1) -> pd.DataFrame:
