@@ -365,10 +365,10 @@ def as_markdown(content: dict[str, Any]) -> str:
     lines = [
         "# Accuracy of the deterministic engine",
         "",
-        f"{len(drawn)} of {len(rows)} mechanisms are certified. For {len(judged)} of them chains are "
-        f"a reference (at most {DIVERGING} of their draws diverge), and {passed} agree: the largest "
-        f"of all differences (means, logs of sds, 5 and 95 % quantiles of every parameter) in units "
-        f"of their Monte Carlo error is "
+        f"{len(drawn)} of {len(rows)} mechanisms are certified. For {len(judged)} of them chains "
+        f"are a reference (at most {DIVERGING} of their draws diverge), and {passed} agree: the "
+        f"largest of all differences (means, logs of sds, 5 and 95 % quantiles of every "
+        f"parameter) in units of their Monte Carlo error is "
         f"{max((r['largest_z'] for r in judged), default=float('nan')):.2f}, and a sound engine "
         f"exceeds {content['bound']:.2f} once in a hundred runs. Shifts are in posterior sds and "
         "hold the chains' own error.",
