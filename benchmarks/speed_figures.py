@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from speed_rows import number, picked
 
 INK, OURS = "#222222", "#0072B2"
+
+
+def apart(values: Sequence[float]) -> list[float]:
+    """Leave out what would stand upon its neighbour on a logarithmic axis; keep both ends."""
+    kept = [values[-1]]
+    for value in reversed(values[:-1]):
+        if kept[-1] / value > 1.9:
+            kept.append(value)
+    return kept[::-1]
 
 
 def figures_of(content: dict[str, Any], folder: Path) -> None:
@@ -63,8 +73,10 @@ def figures_of(content: dict[str, Any], folder: Path) -> None:
             # A decade's numbers would run into each other; what was measured is named instead.
             ax.set_xscale("log")
             ax.set_yscale("log")
-            ax.set_xticks(x, [f"{size:,}" for size in x], minor=False)
-            ax.set_yticks(y, [f"{seconds:.0f}" for seconds in y], minor=False)
+            named = apart(x)
+            ax.set_xticks(named, [f"{size:,}" for size in named], minor=False)
+            named = apart(y)
+            ax.set_yticks(named, [f"{seconds:.0f}" for seconds in named], minor=False)
             ax.minorticks_off()
             ax.plot(
                 [x[0], x[-1]], [y[-1] * x[0] / x[-1], y[-1]], color="#8A8A8A", linestyle=(0, (4, 2))
