@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotwin.inference.changes import rows_of
+from dotwin.inference.deterministic.nodes import lagrange
 from dotwin.mechanisms.design import Design
 from dotwin.mechanisms.response import row_extra, row_predictor
 
@@ -215,17 +216,9 @@ def _through(nodes: Floats, points: Floats) -> Floats:
     beyond = (points - inside)[:, None]
     step = 1e-4
     inwards = inside - step * np.sign(inside)
-    at, near = _lagrange(nodes, inside), _lagrange(nodes, inwards)
+    at, near = lagrange(nodes, inside), lagrange(nodes, inwards)
     slope = (at - near) / (step * np.sign(inside) + (inside == 0.0))[:, None]
     return np.asarray(at + beyond * slope)
-
-
-def _lagrange(nodes: Floats, points: Floats) -> Floats:
-    away = points[:, None, None] - nodes[None, None, :]
-    apart = nodes[:, None] - nodes[None, :]
-    keep = ~np.eye(nodes.size, dtype=bool)
-    parts = np.where(keep, away / np.where(keep, apart, 1.0), 1.0)
-    return np.asarray(parts.prod(axis=2))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from dotwin.inference.deterministic.compiled import (
     marginal_kernel,
     row_kernels,
 )
+from dotwin.inference.deterministic.nodes import Curve, cubics, polynomial, rule, wide_rule
 from dotwin.inference.deterministic.problem import Problem
 from dotwin.inference.deterministic.rows import Centre
 from dotwin.inference.deterministic.terms import BOUNDED, INFLATED
@@ -38,16 +39,10 @@ _STEPS, _HALVINGS = 40, 12
 _GAIN = 1e-5
 #: Less than this may be hidden by the error of few nodes.
 _HIDDEN = 0.05
-#: Of the grid on which effects are drawn: its ends in sds, its points.
-_GRID_END, _GRID_POINTS = 6.0, 73
-#: Nodes that draw effects; the tails of a group's effect matter here.
-_EFFECT_NODES = 11
-#: The same where an effect may be far from normal: its ends in sds, its nodes, its points.
-_FAR_END, _FAR_NODES, _FAR_POINTS = 12.0, 49, 193
 #: On how many draws, at which shares, and how close in sds of the effects, both are compared.
 _COMPARED, _SHARES, _APART = 32, (0.001, 0.05, 0.5, 0.95, 0.999), 0.02
-#: Of the check for second modes: its ends in sds, its nodes, its draws.
-_WIDE_END, _WIDE_NODES, _WIDE_DRAWS = 40.0, 301, 32
+#: Draws on which second modes are looked for.
+_WIDE_DRAWS = 32
 #: Draws evaluated, and draws of effects made, at once.
 _AT_ONCE = 512
 
@@ -183,7 +178,7 @@ class Quadrature:
 
     @cached_property
     def _rule(self) -> tuple[Floats, Floats]:
-        return _rule(self.nodes) if self._grouped else (np.zeros(0), np.zeros(0))
+        return rule(self.nodes) if self._grouped else (np.zeros(0), np.zeros(0))
 
     @cached_property
     def _padded(self) -> tuple[Floats, Floats]:
@@ -352,11 +347,11 @@ class Quadrature:
         if not self._grouped:
             return 0.0
         here = self.log_likelihood(h, beta)
-        error = float(np.std(self._log_likelihood(h, beta, *_rule(2 * self.nodes + 1)) - here))
+        error = float(np.std(self._log_likelihood(h, beta, *rule(2 * self.nodes + 1)) - here))
         if not self.problem.concave:
             # A group's integrand may have a second mode, which nodes around the first do not meet.
             some = slice(0, _WIDE_DRAWS)
-            wide = self._log_likelihood(h[some], beta[some], *_wide_rule())
+            wide = self._log_likelihood(h[some], beta[some], *wide_rule())
             error = max(error, float(np.std(wide - here[some])))
         return error
 
@@ -373,9 +368,9 @@ class Quadrature:
         """
         gathered = self.problem.gathered
         result = np.empty((h.shape[0], gathered.groups))
-        curve = _polynomial(self.nodes)
+        curve = polynomial(self.nodes)
         if not self.problem.concave and not self._agree(h, beta, curve):
-            curve = _cubics()
+            curve = cubics()
         result[:, gathered.present] = self._inverted(h, beta, curve, rng.random)
         absent = np.setdiff1d(np.arange(gathered.groups), gathered.present)
         if absent.size:
@@ -394,7 +389,7 @@ class Quadrature:
         for share in _SHARES:
             near, far = (
                 self._inverted(h[some], beta[some], one, partial(np.full, fill_value=share))
-                for one in (curve, _cubics())
+                for one in (curve, cubics())
             )
             if bool(np.any(np.abs(near - far) > close)):
                 return False
@@ -421,61 +416,6 @@ class Quadrature:
             )  # fmt: skip
             result[some] = out.reshape(-1, groups)[: some.stop - first]
         return result
-
-
-class Curve(NamedTuple):
-    """Nodes, an odd number of them, a grid, and what interpolates from the first to the second."""
-
-    nodes: Floats
-    grid: Floats
-    matrix: Floats
-
-
-@cache
-def _polynomial(nodes: int) -> Curve:
-    places, _ = _rule(max(nodes, _EFFECT_NODES) | 1)
-    grid = np.linspace(-_GRID_END, _GRID_END, _GRID_POINTS)
-    return Curve(places, grid, _lagrange(places, grid))
-
-
-@cache
-def _cubics() -> Curve:
-    nodes = np.linspace(-_FAR_END, _FAR_END, _FAR_NODES)
-    grid = np.linspace(-_FAR_END, _FAR_END, _FAR_POINTS)
-    return Curve(nodes, grid, _piecewise(nodes, grid))
-
-
-def _piecewise(nodes: Floats, points: Floats) -> Floats:
-    """Return the matrix that turns values at equal steps into those of cubics between them."""
-    result = np.zeros((points.size, nodes.size))
-    step = nodes[1] - nodes[0]
-    first = np.clip(((points - nodes[0]) / step).astype(int) - 1, 0, nodes.size - 4)
-    for m, k in enumerate(first):
-        some = slice(k, k + 4)
-        result[m, some] = _lagrange(nodes[some], points[[m]])[0]
-    return result
-
-
-def _rule(nodes: int) -> tuple[Floats, Floats]:
-    """Return nodes, and the logs of weights that already hold the normal's density."""
-    z, weights = np.polynomial.hermite_e.hermegauss(nodes)
-    return z, np.log(weights) + 0.5 * z * z
-
-
-def _wide_rule() -> tuple[Floats, Floats]:
-    """Return equal steps over many sds, with their logs as weights."""
-    z = np.linspace(-_WIDE_END, _WIDE_END, _WIDE_NODES)
-    return z, np.full(z.size, math.log(z[1] - z[0]))
-
-
-def _lagrange(nodes: Floats, points: Floats) -> Floats:
-    """Return the matrix that turns values at nodes into the polynomial's at points."""
-    result = np.ones((points.size, nodes.size))
-    for k in range(nodes.size):
-        for j in range(nodes.size):
-            if j != k:
-                result[:, k] *= (points - nodes[j]) / (nodes[k] - nodes[j])
-    return result
 
 
 def _factor(arrow: Arrow, matrix: Floats) -> tuple[ArrowFactor, bool]:
