@@ -86,8 +86,8 @@ def reasons(content: dict[str, Any], rows: list[Row]) -> list[str]:
         )
     if any("wall" in one or "all rows" in one or "first use" in one for one in missed):
         said.append(
-            "*Wall time.* The machine was shared by many other processes when it was measured, so "
-            "wall time is several times what the CPU-seconds beside it take on two free cores."
+            "*Wall time.* Other processes lengthen it; the CPU-seconds beside it say "
+            "what two free cores would take."
         )
     for one in content["growth"]["providers"]:
         if "not finished" in one:
@@ -132,9 +132,7 @@ def page_of(
     about = content["about"]
     versions = ", ".join(f"{name} {v}" for name, v in about["versions"].items())
     note = (
-        f"Measured on {about['cores']} cores ({about['processor']}) while {about['shared']}: "
-        "CPU-seconds and ratios carry over, wall time hardly. "
-        f"{versions}."
+        f"Measured on {about['cores']} cores ({about['processor']}), {about['shared']}. {versions}."
     )
     same = content["same model"]["largest relative difference"] if content["same model"] else None
     page = [
